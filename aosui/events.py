@@ -57,7 +57,7 @@ class Wire(msgspec.Struct, rename="camel", frozen=True):
     """A value on the wire."""
 
 
-class ErrorInfo(Wire):
+class ErrorInfo(Wire, frozen=True):
     """Why a request was refused or a run failed; `code` is stable, `message` is for people."""
 
     code: str
@@ -66,7 +66,7 @@ class ErrorInfo(Wire):
     details: Mapping[str, Any] | None = None
 
 
-class Progress(Wire):
+class Progress(Wire, frozen=True):
     """How far a run is; `total` is None while nobody knows."""
 
     current: float
@@ -74,7 +74,7 @@ class Progress(Wire):
     message: str = ""
 
 
-class OptionInfo(Wire):
+class OptionInfo(Wire, frozen=True):
     """One answer to choose."""
 
     value: str
@@ -82,7 +82,7 @@ class OptionInfo(Wire):
     description: str = ""
 
 
-class PromptInfo(Wire):
+class PromptInfo(Wire, frozen=True):
     """One thing asked; without options it is free text."""
 
     prompt_id: str
@@ -93,7 +93,7 @@ class PromptInfo(Wire):
     allow_other: bool = True
 
 
-class Question(Wire):
+class Question(Wire, frozen=True):
     """What a run waits for, asked at once and answered at once."""
 
     question_id: str
@@ -101,7 +101,7 @@ class Question(Wire):
     prompts: tuple[PromptInfo, ...]
 
 
-class RunStatus(Wire):
+class RunStatus(Wire, frozen=True):
     """
     The whole latest status of one run.
 
@@ -133,7 +133,7 @@ class RunStatus(Wire):
         return self.state in ACTIVE_STATES
 
 
-class RunUpdated(Wire, tag="run.updated"):
+class RunUpdated(Wire, frozen=True, tag="run.updated"):
     """The latest status of a run."""
 
     project_id: str
@@ -143,7 +143,7 @@ class RunUpdated(Wire, tag="run.updated"):
     request_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class RunOutput(Wire, tag="run.output"):
+class RunOutput(Wire, frozen=True, tag="run.output"):
     """Text that a run wrote; no newline is added or taken."""
 
     run_id: str
@@ -154,7 +154,7 @@ class RunOutput(Wire, tag="run.output"):
     text: str
 
 
-class RunEvent(Wire, tag="run.event"):
+class RunEvent(Wire, frozen=True, tag="run.event"):
     """An event of the executor's own; `name` is `<executor>.<name>`."""
 
     run_id: str
@@ -165,7 +165,7 @@ class RunEvent(Wire, tag="run.event"):
     data: Any
 
 
-class QuestionClosedEvent(Wire, tag="question.closed"):
+class QuestionClosedEvent(Wire, frozen=True, tag="question.closed"):
     """A question was answered, or its run stopped asking."""
 
     run_id: str
@@ -179,7 +179,7 @@ class QuestionClosedEvent(Wire, tag="question.closed"):
     request_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class ProjectEvent(Wire, tag="project.event"):
+class ProjectEvent(Wire, frozen=True, tag="project.event"):
     """An event of the application's, not of a run."""
 
     project_id: str

@@ -116,34 +116,34 @@ class _Request(msgspec.Struct, rename="camel", frozen=True):
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
-class RunStart(_Request, tag="run.start"):
+class RunStart(_Request, frozen=True, tag="run.start"):
     """Start a run of `workflow`, which is `<executor>:<name>`."""
 
     workflow: str
     params: dict[str, Any] = {}
 
 
-class RunCancel(_Request, tag="run.cancel"):
+class RunCancel(_Request, frozen=True, tag="run.cancel"):
     """Ask a run to end."""
 
     run_id: str
 
 
-class RunRetry(_Request, tag="run.retry"):
+class RunRetry(_Request, frozen=True, tag="run.retry"):
     """Run again what failed, was cancelled or interrupted."""
 
     run_id: str
     params: dict[str, Any] | None = None
 
 
-class RunInput(_Request, tag="run.input"):
+class RunInput(_Request, frozen=True, tag="run.input"):
     """Send text to a run."""
 
     run_id: str
     text: str
 
 
-class QuestionAnswer(_Request, tag="question.answer"):
+class QuestionAnswer(_Request, frozen=True, tag="question.answer"):
     """Answer every prompt of a question."""
 
     question_id: str

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from attrs import field, frozen
-from attrs.validators import deep_iterable, gt, in_, instance_of, matches_re, max_len, optional
+from attrs.validators import deep_iterable, in_, instance_of, matches_re, max_len
 
 __all__ = ["REQUIRED", "Option", "Param", "ParamType", "Project", "Prompt", "Run", "Workflow"]
 
@@ -108,14 +108,14 @@ class Workflow:
     params: Sequence[Param] = field(
         default=(), converter=tuple, validator=deep_iterable(instance_of(Param))
     )
-    timeout: float | None = field(
-        default=None, validator=optional([instance_of((int, float)), gt(0)])
-    )
+    timeout: float | None = None
 
     def __attrs_post_init__(self) -> None:
         names = [param.name for param in self.params]
         if len(set(names)) != len(names):
             raise ValueError(f"workflow {self.name!r} has two parameters of one name")
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"the timeout of workflow {self.name!r} must be above 0 seconds")
 
 
 @frozen

@@ -27,7 +27,7 @@ class _ProjectLog:
     epoch: str = Factory(new_epoch)
     seq: int = 0
     entries: deque[bytes] = Factory(deque)
-    bytes: int = 0
+    size: int = 0
     runs: dict[str, StoredRun] = Factory(dict)
     requests: dict[str, tuple[float, bytes]] = Factory(dict)
     checkpoints: dict[str, bytes] = Factory(dict)
@@ -90,9 +90,9 @@ class MemoryLog:
             raise LogConflict(log.position(20))
         log.entries.extend(entries)
         log.seq += len(entries)
-        log.bytes += sum(map(len, entries))
-        while log.bytes > self.kept_bytes and len(log.entries) > len(entries):
-            log.bytes -= len(log.entries.popleft())
+        log.size += sum(map(len, entries))
+        while log.size > self.kept_bytes and len(log.entries) > len(entries):
+            log.size -= len(log.entries.popleft())
         for run in runs:
             log.runs[run.run_id] = run
         log.checkpoints.update(checkpoints)
