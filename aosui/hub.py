@@ -1,0 +1,380 @@
+"""
+The hub of a project: its outbox, the one drain to the log, and what follows an accepted batch.
+
+    publish -> outbox -> log.append -> deliver: head and snapshot move, waiters wake, fan-out
+
+An idle hub has no task and no timer: the drain lives while there is something to store, and for
+one window after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from aosui._logging import logger
+from aosui.clock import timestamp
+from aosui.connection import Connection, Ring
+from aosui.errors import AosuiError, LogUnavailable
+from aosui.events import Event, RunOutput, Stream
+from aosui.frames import join_frames, text_frame
+from aosui.limits import Limits
+from aosui.log import EventLog, LogConflict, Position, StoredRun
+from aosui.protocol import CloseCode, encode
+from aosui.snapshot import Snapshot
+from aosui.values import Project
+
+__all__ = ["Build", "Hub"]
+
+WINDOW_SECONDS = 0.001
+"""While events keep coming, what follows within it is stored and written together."""
+MAX_PAUSE_SECONDS = 0.02
+SLICE_SECONDS = 0.002
+SLICE_CONNECTIONS = 32
+
+Build = Callable[[int, str], Event]
+"""Builds an event from its seq and its time."""
+
+
+class Hub:
+    """
+    The live side of one project.
+
+    `seq` is the head: the last event that was delivered. `next_seq` is what the next published
+    event will get. Two verbs publish: `publish` and `output` never wait, for state must go
+    through; whoever can wait asks `full` first and awaits `room()`.
+    """
+
+    def __init__(self, project: Project, log: EventLog, limits: Limits) -> None:
+        self.project = project
+        self.project_id = project.id
+        self.connections: dict[Connection, None] = {}
+        self.ring = Ring(limits.ring_bytes)
+        self.last_event_at = 0.0
+        self.epoch = ""
+        self.seq = 0
+        self.first_seq = 1
+        self.next_seq = 1
+        self._log = log
+        self._limits = limits
+        self._outbox = _Batch()
+        self._flight: _Batch | None = None
+        self._drain: asyncio.Task[None] | None = None
+        self._has_room = asyncio.Event()
+        self._commits: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._sweeping: Iterator[Connection] | None = None
+        self._swept_in = 0.0
+        self._again = False
+        self._frame: bytes | None = None
+        self._closed = False
+
+    async def open(self) -> None:
+        """Take the project's log up; raises `LogUnavailable`."""
+        self._stand_at(await self._log.open(self.project_id, self._deliver))
+        self.last_event_at = asyncio.get_running_loop().time()
+
+    def _stand_at(self, position: Position) -> None:
+        limits = self._limits
+        self.epoch = position.epoch
+        self.seq = position.seq
+        self.first_seq = position.first_seq
+        self.next_seq = position.seq + 1
+        self._frame = None
+        self.ring.clear()
+        self.snapshot = Snapshot(
+            self.project_id,
+            self.project.name,
+            position.epoch,
+            position.seq,
+            position.runs,
+            final_runs=limits.snapshot_final_runs,
+            tail_bytes=limits.tail_bytes,
+            max_bytes=limits.snapshot_bytes,
+        )
+
+    # -- publishing
+
+    @property
+    def full(self) -> bool:
+        """Whether who can wait has to: the outbox has no room."""
+        outbox = self._outbox
+        limits = self._limits
+        return len(outbox.entries) >= limits.outbox_events or outbox.size >= limits.outbox_bytes
+
+    @property
+    def quiet(self) -> bool:
+        """Whether everything published is delivered."""
+        return self._drain is None
+
+    async def room(self) -> None:
+        """Wait until the outbox has room."""
+        while self.full:
+            self._has_room.clear()
+            await self._has_room.wait()
+
+    def publish(
+        self,
+        build: Build,
+        *,
+        run: StoredRun | None = None,
+        request: tuple[str, bytes] | None = None,
+    ) -> int:
+        """
+        Number an event, put it into the outbox and return its seq; never waits.
+
+        `run` is the state of the run that goes with it, `request` the id and the record of the
+        request that caused it.
+        """
+        seq = self._put(encode(build(self.next_seq, timestamp())))
+        if run is not None:
+            self._outbox.runs[run.run_id] = run
+        if request is not None:
+            self._outbox.requests[request[0]] = request[1]
+        return seq
+
+    def output(self, run_id: str, stream: Stream, text: str) -> None:
+        """Publish a `run.output`: `publish` for what comes most often."""
+        event = RunOutput(run_id, self.project_id, self.next_seq, timestamp(), stream, text)
+        try:
+            self._put(encode(event))
+        except UnicodeEncodeError:
+            self.output(run_id, stream, text.encode("utf-8", "replace").decode())
+
+    def checkpoint(self, run_id: str, value: bytes) -> None:
+        """Store a run's checkpoint; nobody is shown it."""
+        self._outbox.checkpoints[run_id] = value
+        self._outbox.size += len(value)
+        self._start_drain()
+
+    def _put(self, entry: bytes) -> int:
+        if self._closed:
+            raise RuntimeError(f"the hub of {self.project_id} is closed")
+        self._outbox.entries.append(entry)
+        self._outbox.size += len(entry)
+        seq = self.next_seq
+        self.next_seq = seq + 1
+        if self._drain is None:
+            self._start_drain()
+        return seq
+
+    def _start_drain(self) -> None:
+        if self._drain is None:
+            self._drain = asyncio.create_task(self._drain_outbox())
+            self._drain.add_done_callback(self._drained)
+
+    # -- commits
+
+    async def committed(self, seq: int, timeout: float | None = None) -> None:
+        """
+        Wait until the event `seq` is delivered, at most `timeout` seconds.
+
+        Raises `LogUnavailable` when it takes longer or the log turned out to be another's.
+        """
+        if seq <= self.seq:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._commits, (seq, next(self._order), future))
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            raise LogUnavailable from None
+
+    # -- reading
+
+    async def read(self, after: int, limit: int, max_bytes: int) -> Sequence[bytes]:
+        """Read delivered entries after a position; raises `NotKept`, `LogUnavailable`."""
+        limit = min(limit, self.seq - after)
+        if limit <= 0:
+            return ()
+        return await self._log.read(self.project_id, after, limit, max_bytes)
+
+    def snapshot_frame(self) -> bytes:
+        """Return the snapshot as a frame; encoded once for all who ask at one head."""
+        if self._frame is None:
+            self._frame = text_frame(self.snapshot.text(timestamp()))
+        return self._frame
+
+    # -- connections
+
+    def connect(self, connection: Connection) -> None:
+        """Deliver to a connection from now on."""
+        self.connections[connection] = None
+
+    def disconnect(self, connection: Connection) -> None:
+        """Forget a connection; nothing of it is left."""
+        self.connections.pop(connection, None)
+        connection.release()
+        if not self.connections:
+            self.ring.clear()
+
+    def close_connections(self, code: CloseCode) -> None:
+        """Close every connection with a code."""
+        for connection in tuple(self.connections):
+            connection.close(code)
+
+    # -- the end
+
+    async def close(self) -> None:
+        """Store what is in the outbox, then give the project's log up."""
+        if self._drain is not None:
+            await asyncio.wait([self._drain])
+        self._closed = True
+        await self._log.release(self.project_id)
+
+    # -- the drain
+
+    async def _drain_outbox(self) -> None:
+        while True:
+            batch, self._outbox = self._outbox, _Batch()
+            self._flight = batch
+            self._has_room.set()
+            try:
+                await self._append(batch)
+            except LogConflict as conflict:
+                await self._start_over(conflict)
+            self._flight = None
+            await asyncio.sleep(max(WINDOW_SECONDS, min(self._swept_in, MAX_PAUSE_SECONDS)))
+            if not self._outbox:
+                return
+
+    async def _append(self, batch: _Batch) -> None:
+        delay = 0.02
+        while True:
+            try:
+                await self._log.append(
+                    self.project_id,
+                    self.seq,
+                    batch.entries,
+                    tuple(batch.runs.values()),
+                    batch.requests,
+                    batch.checkpoints,
+                )
+            except LogUnavailable as error:
+                if delay == 0.02:
+                    logger.error(
+                        "the log takes nothing: runs wait",
+                        code=error.code,
+                        project=self.project_id,
+                        reason=error.message,
+                    )
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 1.0)
+            else:
+                if delay > 0.02:
+                    logger.info("the log is back", project=self.project_id)
+                return
+
+    def _drained(self, task: asyncio.Task[None]) -> None:
+        self._drain = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error(
+                "the drain died", code=AosuiError.code, project=self.project_id, exc_info=error
+            )
+            self._fail_commits()
+            self.close_connections(CloseCode.INTERNAL)
+        if self._outbox and not task.cancelled():
+            self._start_drain()
+
+    async def _start_over(self, conflict: LogConflict) -> None:
+        logger.error(
+            "somebody else wrote to the log: starting over from it",
+            code="logUnavailable",
+            project=self.project_id,
+            seq=conflict.position.seq,
+        )
+        self._fail_commits()
+        self.close_connections(CloseCode.INTERNAL)
+        lost, self._outbox = [self._flight or _Batch(), self._outbox], _Batch()
+        while True:
+            try:
+                self._stand_at(await self._log.open(self.project_id, self._deliver))
+                break
+            except LogUnavailable:
+                await asyncio.sleep(MAX_PAUSE_SECONDS)
+        late, self._outbox = self._outbox, _Batch()
+        for batch in (*lost, late):
+            for entry in batch.entries:
+                event = msgspec.json.decode(entry)
+                event["seq"] = self.next_seq
+                self._outbox.entries.append(encode(event))
+                self._outbox.size += len(entry)
+                self.next_seq += 1
+            self._outbox.runs.update(batch.runs)
+            self._outbox.requests.update(batch.requests)
+            self._outbox.checkpoints.update(batch.checkpoints)
+
+    def _fail_commits(self) -> None:
+        for _, _, future in self._commits:
+            if not future.done():
+                future.set_exception(LogUnavailable())
+        self._commits.clear()
+
+    # -- delivery
+
+    def _deliver(self, entries: Sequence[bytes], runs: Sequence[StoredRun], first_seq: int) -> None:
+        start = self.seq
+        self.seq = end = start + len(entries)
+        self.first_seq = first_seq
+        self.last_event_at = asyncio.get_running_loop().time()
+        self.snapshot.fold(entries, runs)
+        self._frame = None
+        while self._commits and self._commits[0][0] <= end:
+            future = heapq.heappop(self._commits)[2]
+            if not future.done():
+                future.set_result(None)
+        if self.connections:
+            self.ring.add(start, end, join_frames(entries))
+            self._fan_out()
+
+    def _fan_out(self) -> None:
+        if self._sweeping is not None:
+            self._again = True
+            return
+        self._swept_in = 0.0
+        self._sweep(iter(tuple(self.connections)))
+
+    def _sweep(self, connections: Iterator[Connection]) -> None:
+        """Write to connections for one slice of time, the rest in a later turn of the loop."""
+        began = time.perf_counter()
+        self._sweeping = connections
+        for count, connection in enumerate(connections, 1):
+            try:
+                connection.pump()
+            except Exception:
+                logger.exception("a connection failed", code="internal", project=self.project_id)
+                connection.abort()
+            if (
+                count % SLICE_CONNECTIONS == 0
+                and (spent := time.perf_counter() - began) > SLICE_SECONDS
+            ):
+                self._swept_in += spent
+                asyncio.get_running_loop().call_soon(self._sweep, connections)
+                return
+        self._swept_in += time.perf_counter() - began
+        self._sweeping = None
+        if self._again:
+            self._again = False
+            self._fan_out()
+
+
+class _Batch:
+    """What is stored together."""
+
+    __slots__ = ("checkpoints", "entries", "requests", "runs", "size")
+
+    def __init__(self) -> None:
+        self.entries: list[bytes] = []
+        self.runs: dict[str, StoredRun] = {}
+        self.requests: dict[str, bytes] = {}
+        self.checkpoints: dict[str, bytes] = {}
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.checkpoints)
