@@ -1,0 +1,972 @@
+/**
+ * The JavaScript client of aosui: one ES module without dependencies, for browsers and Node >= 20.
+ *
+ * - `AosuiApi`: the plain HTTP calls.
+ * - `ProjectSocket`: one project, live: reconnects and resumes by itself.
+ * - `ProjectSockets`: all open projects, each connected only while there is something to see.
+ * - `fold`, `follow`, `closeAction`, `backoff`: the rules of the protocol as plain functions.
+ *
+ * `docs/protocol.md` is the wire; section numbers in comments are its.
+ *
+ * ```js
+ * const sockets = new ProjectSockets();
+ * const socket = sockets.open("site-1a2b3c");
+ * socket.on("snapshot", ({ snapshot }) => draw(snapshot.runs));
+ * const { runId } = await socket.start("shell:make-test", {});
+ * ```
+ *
+ * @module aosui-client
+ */
+
+// ---------------------------------------------------------------------------------------------
+// The words of the wire
+
+/** @typedef {"queued" | "running" | "waiting" | "cancelling"} ActiveState */
+/** @typedef {"succeeded" | "failed" | "cancelled" | "interrupted"} FinalState */
+/** @typedef {ActiveState | FinalState} RunState */
+
+/**
+ * Why something was refused or a run failed; `code` is stable, `message` is for people.
+ *
+ * @typedef {object} ErrorInfo
+ * @property {string} code
+ * @property {string} message
+ * @property {boolean} retryable
+ * @property {Record<string, any> | null} details
+ */
+
+/** @typedef {{current: number, total: number | null, message: string}} Progress */
+/** @typedef {{value: string, label: string, description: string}} Option */
+
+/**
+ * @typedef {object} Prompt
+ * @property {string} promptId
+ * @property {string} text
+ * @property {string} header
+ * @property {Option[]} options       none: free text
+ * @property {boolean} multiple
+ * @property {boolean} allowOther
+ */
+
+/** @typedef {{questionId: string, askedAt: string, prompts: Prompt[]}} Question */
+/** @typedef {Record<string, string | string[]>} Answers   by promptId */
+
+/**
+ * The whole latest status of one run. Times are RFC 3339 UTC.
+ *
+ * @typedef {object} Run
+ * @property {string} runId
+ * @property {string} workflow        `<executor>:<name>`
+ * @property {string} executor
+ * @property {string} title
+ * @property {Record<string, any>} params   secrets are shown as "•••"
+ * @property {RunState} state
+ * @property {number} attempt
+ * @property {string | null} retryOf
+ * @property {string | null} by
+ * @property {string} createdAt
+ * @property {string | null} startedAt
+ * @property {string | null} endedAt
+ * @property {Progress | null} progress
+ * @property {Question[]} questions   open ones only
+ * @property {any} result
+ * @property {ErrorInfo | null} error
+ * @property {boolean} retryable
+ * @property {number | null} firstSeq seq of the run's first event; null when of an earlier epoch
+ */
+
+/**
+ * The state of a project at `seq`: all active runs and the last 20 final ones. `outputTails` are
+ * the newest output events of the active runs, as of the server's last snapshot frame.
+ *
+ * @typedef {object} Snapshot
+ * @property {string} projectId
+ * @property {string} epoch
+ * @property {number} seq
+ * @property {{name: string}} project
+ * @property {Run[]} runs
+ * @property {Record<string, RunOutput[]>} outputTails
+ */
+
+/** @typedef {{projectId: string, seq: number, ts: string}} EventBase */
+/** @typedef {EventBase & {type: "run.updated", run: Run, requestId?: string}} RunUpdated */
+/** @typedef {EventBase & {type: "run.output", runId: string, stream: "stdout" | "stderr" | "log", text: string}} RunOutput */
+/** @typedef {EventBase & {type: "run.event", runId: string, name: string, data: any}} RunEvent */
+/** @typedef {EventBase & {type: "question.closed", runId: string, questionId: string, outcome: "answered" | "cancelled", answers: Answers | null, by: string | null, requestId?: string}} QuestionClosed */
+/** @typedef {EventBase & {type: "project.event", name: string, data: any}} ProjectEvent */
+/** @typedef {RunUpdated | RunOutput | RunEvent | QuestionClosed | ProjectEvent} ProjectLogEvent */
+
+/** @typedef {"fresh" | "noEpoch" | "epochChanged" | "ahead" | "tooOld" | "tooFar" | "ok"} ResumeReason */
+
+/**
+ * @typedef {object} Welcome
+ * @property {"welcome"} type
+ * @property {string} projectId
+ * @property {number} protocol
+ * @property {{name: string, version: string}} server
+ * @property {string} connectionId
+ * @property {string} epoch
+ * @property {number} seq
+ * @property {number} firstSeq
+ * @property {{recovered: boolean, reason: ResumeReason, replayed: number}} resume
+ * @property {{maxMessageBytes: number, requestsPerSecond: number}} limits
+ * @property {number | null} dormantAfterMs
+ */
+
+/** Events `fromSeq..toSeq` will not come by themselves; `AosuiApi.events` has them if kept.
+ * @typedef {{fromSeq: number, toSeq: number, reason: string}} Missing */
+
+/** Where in a project's log a client stands.
+ * @typedef {{epoch: string, since: number}} Position */
+
+/** @typedef {{projectId: string, name: string, root: string, epoch: string, seq: number | null, activity: {active: number, queued: number, waiting: number}}} ProjectInfo */
+/** @typedef {{name: string, type: "string" | "text" | "integer" | "number" | "boolean", required: boolean, default: any, choices: any[], description: string, secret: boolean}} Param */
+/** @typedef {{workflow: string, executor: string, title: string, description: string, params: Param[]}} Workflow */
+/** @typedef {{executor: string, error: ErrorInfo}} WorkflowError */
+/** @typedef {{name: string, distribution: string | null, version: string | null, status: "ok" | "broken" | "incompatible" | "duplicate", reason: string | null, blocked: {at: string, seconds: number, where: string} | null}} ExecutorInfo */
+/** @typedef {{runId: string, since: number, epoch: string}} Started */
+/** @typedef {{events: ProjectLogEvent[], next: number | null, firstSeq: number, seq: number, epoch: string}} EventsPage */
+
+// ---------------------------------------------------------------------------------------------
+// Errors
+
+/**
+ * Every way in which a call fails. `code` is one of section 8's, or the client's own:
+ *
+ * - `outcomeUnknown`: a request whose reply never came; it may have happened. `details.sent` is
+ *   false when it was never sent, so it did not.
+ * - `closed`: the socket was closed by `close()`.
+ * - `replaced`: this page's connection was replaced by another with the same client id.
+ * - `offline`: the server does not answer.
+ * - `webSocketBlocked`: HTTP works and WebSocket does not: a proxy in between.
+ * - `badResponse`: what answered is not aosui.
+ */
+export class AosuiError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {{retryable?: boolean, details?: Record<string, any> | null, status?: number | null, requestId?: string | null}} [more]
+   */
+  constructor(code, message, { retryable = false, details = null, status = null, requestId = null } = {}) {
+    super(message);
+    this.name = "AosuiError";
+    /** @readonly */ this.code = code;
+    /** Whether the same later may go well. @readonly */ this.retryable = retryable;
+    /** @readonly @type {Record<string, any> | null} */ this.details = details;
+    /** The HTTP status, of an HTTP call. @readonly @type {number | null} */ this.status = status;
+    /**
+     * The id of the request: sent again with this id (`{id}`), it never acts twice.
+     * @readonly @type {string | null}
+     */
+    this.requestId = requestId;
+  }
+}
+
+/**
+ * @param {Partial<ErrorInfo> | null | undefined} info
+ * @param {{status?: number, requestId?: string}} [more]
+ */
+function errorFrom(info, more = {}) {
+  const { code = "badResponse", message = "the server's answer has no reason", retryable, details } = info ?? {};
+  return new AosuiError(code, message, { retryable, details, ...more });
+}
+
+// ---------------------------------------------------------------------------------------------
+// The rules, pure
+
+const FINAL = new Set(["succeeded", "failed", "cancelled", "interrupted"]);
+const KEPT_FINAL_RUNS = 20;
+const EVENTS = new Set(["run.updated", "run.output", "run.event", "question.closed", "project.event"]);
+
+/** Whether a run has ended.
+ * @param {Pick<Run, "state">} run */
+export function isFinal(run) {
+  return FINAL.has(run.state);
+}
+
+/**
+ * Fold one server frame into the state of a project: a `snapshot` frame is the new state, an event
+ * above `snapshot.seq` moves it, everything else leaves it alone. Nothing is changed in place; the
+ * same object comes back when nothing changed.
+ *
+ * Only `run.updated` carries state: it is the whole latest status of its run. A run that ends moves
+ * behind all others, and of the ended ones the last 20 stay.
+ *
+ * @param {Snapshot | null} snapshot
+ * @param {any} frame   a server frame, decoded
+ * @returns {Snapshot | null}
+ */
+export function fold(snapshot, frame) {
+  if (frame.type === "snapshot") {
+    const { projectId, epoch, seq, project, runs, outputTails = {} } = frame;
+    return { projectId, epoch, seq, project, runs, outputTails };
+  }
+  if (snapshot === null || !EVENTS.has(frame.type) || frame.seq <= snapshot.seq) return snapshot;
+  if (frame.type !== "run.updated") return { ...snapshot, seq: frame.seq };
+  return { ...snapshot, seq: frame.seq, runs: withRun(snapshot.runs, frame.run) };
+}
+
+/**
+ * @param {Run[]} runs
+ * @param {Run} run
+ */
+function withRun(runs, run) {
+  const at = runs.findIndex(({ runId }) => runId === run.runId);
+  if (at >= 0 && isFinal(runs[at]) === isFinal(run)) return runs.with ? runs.with(at, run) : runs.map((old, i) => (i === at ? run : old));
+  const others = [...runs.filter((_, i) => i !== at), run];
+  let excess = isFinal(run) ? others.filter(isFinal).length - KEPT_FINAL_RUNS : 0;
+  return others.filter((other) => !(isFinal(other) && excess-- > 0));
+}
+
+/**
+ * What a client knows of a project: the folded snapshot, and its cursor in the log.
+ *
+ * @typedef {object} View
+ * @property {string | null} epoch
+ * @property {number | null} lastSeq       the last event had
+ * @property {Snapshot | null} snapshot
+ * @property {Missing[]} missing           what was skipped, in this epoch
+ */
+
+/**
+ * What a frame means for the cursor: `reset` = another log: forget all output and every seq;
+ * `missing` = events were skipped; `event` = to be shown, and in the state; `history` = to be
+ * shown, in the snapshot already; `drop` = had before; `resync` = close with 4000 and resume;
+ * `ignore` = not for the cursor.
+ *
+ * @typedef {"reset" | "missing" | "snapshot" | "event" | "history" | "drop" | "resync" | "ignore"} Verdict
+ */
+
+/** @type {View} */
+export const EMPTY_VIEW = Object.freeze({ epoch: null, lastSeq: null, snapshot: null, missing: [] });
+
+/**
+ * Follow the log by one server frame (section 5).
+ *
+ * @param {View} view
+ * @param {any} frame   a server frame, decoded
+ * @returns {{view: View, verdict: Verdict}}
+ */
+export function follow(view, frame) {
+  switch (frame.type) {
+    case "welcome":
+      return followWelcome(view, frame);
+    case "snapshot":
+      return { view: { ...view, snapshot: fold(view.snapshot, frame) }, verdict: "snapshot" };
+    case "synced":
+      return { view, verdict: frame.seq === view.lastSeq ? "ignore" : "resync" };
+    case "gap": {
+      const { fromSeq, toSeq, reason } = frame;
+      const missing = [...view.missing, { fromSeq, toSeq, reason }];
+      return { view: { ...view, lastSeq: toSeq, missing }, verdict: "missing" };
+    }
+  }
+  const known = EVENTS.has(frame.type);
+  if (!known && (view.lastSeq === null || frame.seq !== view.lastSeq + 1)) return { view, verdict: "ignore" };
+  if (view.lastSeq === null) return { view, verdict: "resync" };
+  if (frame.seq <= view.lastSeq) return { view, verdict: "drop" };
+  if (frame.seq !== view.lastSeq + 1) return { view, verdict: "resync" };
+  const history = view.snapshot !== null && frame.seq <= view.snapshot.seq;
+  return {
+    view: { ...view, lastSeq: frame.seq, snapshot: fold(view.snapshot, frame) },
+    // An event of a type that this version does not know still takes its place in the log.
+    verdict: !known ? "ignore" : history ? "history" : "event",
+  };
+}
+
+/**
+ * @param {View} view
+ * @param {Welcome} welcome
+ * @returns {{view: View, verdict: Verdict}}
+ */
+function followWelcome(view, { epoch, seq, resume }) {
+  if (epoch === view.epoch && view.lastSeq !== null) {
+    if (resume.recovered) return { view, verdict: "ignore" };
+    if (view.lastSeq <= seq) {
+      const missing = [...view.missing, { fromSeq: view.lastSeq + 1, toSeq: seq, reason: resume.reason }];
+      return { view: { ...view, lastSeq: seq, missing }, verdict: "missing" };
+    }
+  }
+  return { view: { epoch, lastSeq: seq, snapshot: null, missing: [] }, verdict: "reset" };
+}
+
+/**
+ * What to do after a close code (section 10): decided by the code alone.
+ *
+ * @param {number} code
+ * @returns {"reconnect" | "idle" | "replaced" | "signedOut" | "closed"}
+ */
+export function closeAction(code) {
+  if (code === 4510) return "idle";
+  if (code === 4508) return "replaced";
+  if (code === 4501) return "signedOut";
+  return code === 1000 || code === 1009 || code >= 4500 ? "closed" : "reconnect";
+}
+
+/**
+ * Milliseconds to wait before the attempt after `n` failed ones (section 10).
+ *
+ * @param {number} n
+ * @param {() => number} random   0 <= random() < 1
+ */
+export function backoff(n, random) {
+  return Math.min(4000, 500 + random() * Math.min(4000, 500 * 2 ** n));
+}
+
+// ---------------------------------------------------------------------------------------------
+// Seams
+
+/** @typedef {{now(): number, setTimeout(callback: () => void, ms: number): any, clearTimeout(timer: any): void}} Clock   milliseconds, wall clock */
+/** @typedef {new (url: string, protocols: string[]) => WebSocket} WebSocketClass */
+/**
+ * The events of the page: `focus`, `pageshow` and `online` of it, `visibilitychange` of its
+ * document.
+ * @typedef {EventTarget & {document: EventTarget & {visibilityState: string}}} PageWindow
+ */
+
+/** @type {Clock} */
+const systemClock = {
+  now: () => Date.now(),
+  setTimeout: (callback, ms) => globalThis.setTimeout(callback, ms),
+  clearTimeout: (timer) => globalThis.clearTimeout(timer),
+};
+
+function uuid() {
+  // crypto.randomUUID is missing on plain http other than localhost.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+/** Made anew at each page load and never stored (section 5). */
+const CLIENT_ID = uuid();
+
+/**
+ * An EventTarget of CustomEvents whose `on` knows their types.
+ *
+ * @template {Record<string, any>} Events   type of event -> type of its `detail`
+ */
+export class Emitter extends EventTarget {
+  /**
+   * Call `listener` with the `detail` of each event; the function that comes back ends it.
+   *
+   * @template {keyof Events & string} Type
+   * @param {Type} type
+   * @param {(detail: Events[Type]) => void} listener
+   * @returns {() => void}
+   */
+  on(type, listener) {
+    /** @param {Event} event */
+    const handler = (event) => listener(/** @type {CustomEvent} */ (event).detail);
+    this.addEventListener(type, handler);
+    return () => this.removeEventListener(type, handler);
+  }
+
+  /**
+   * @protected
+   * @template {keyof Events & string} Type
+   * @param {Type} type
+   * @param {Events[Type]} detail
+   */
+  emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+// HTTP
+
+/**
+ * @typedef {object} ApiOptions
+ * @property {string | URL} [base]   where aosui lives, `http://127.0.0.1:8765/` or with a prefix; default: the page's own directory
+ * @property {string | null} [token] sent as Bearer; none: the session cookie
+ * @property {typeof globalThis.fetch} [fetch]
+ * @property {number} [timeout]      ms for a whole call, default 30 s
+ */
+
+/**
+ * The plain HTTP calls of section 7. Each rejects with an `AosuiError`: the server's own, or
+ * `offline` (retryable) when it did not answer, or `badResponse`.
+ *
+ * The calls that act take `{id}`, a UUID: the same id again is answered with the first outcome.
+ */
+export class AosuiApi {
+  #fetch;
+  #timeout;
+
+  /** @param {ApiOptions} [options] */
+  constructor({ base, token = null, fetch = globalThis.fetch, timeout = 30_000 } = {}) {
+    /** Ends with a slash. @readonly @type {URL} */
+    this.base = baseUrl(base);
+    /** @readonly @type {string | null} */
+    this.token = token;
+    this.#fetch = fetch;
+    this.#timeout = timeout;
+  }
+
+  /**
+   * List the open projects. With the `etag` of an earlier answer, `projects` is null when nothing
+   * changed since.
+   *
+   * @param {{etag?: string | null}} [options]
+   * @returns {Promise<{projects: ProjectInfo[] | null, etag: string | null}>}
+   */
+  async projects({ etag = null } = {}) {
+    const response = await this.#send("GET", "projects", { headers: etag ? { "If-None-Match": etag } : {} });
+    if (response.status === 304) return { projects: null, etag };
+    const { projects } = await body(response);
+    return { projects, etag: response.headers.get("ETag") };
+  }
+
+  /**
+   * Open the project of a directory of the server's; the same directory has the same id for ever.
+   *
+   * @param {string} root
+   * @param {{name?: string, id?: string}} [options]
+   * @returns {Promise<ProjectInfo>}
+   */
+  openProject(root, options = {}) {
+    return this.#call("POST", "projects", { json: { root, ...options } });
+  }
+
+  /**
+   * @param {string} projectId
+   * @returns {Promise<Snapshot>}
+   */
+  async project(projectId) {
+    return /** @type {Snapshot} */ (fold(null, { ...(await this.#call("GET", path("projects", projectId))), type: "snapshot" }));
+  }
+
+  /**
+   * Close a project for everybody. `cancel` ends its runs first (else `projectBusy`), `forget`
+   * deletes its log.
+   *
+   * @param {string} projectId
+   * @param {{cancel?: boolean, forget?: boolean}} [options]
+   * @returns {Promise<void>}
+   */
+  closeProject(projectId, { cancel = false, forget = false } = {}) {
+    const query = { cancel: cancel || undefined, forget: forget || undefined };
+    return this.#call("DELETE", path("projects", projectId), { query });
+  }
+
+  /**
+   * @param {string} projectId
+   * @returns {Promise<{workflows: Workflow[], errors: WorkflowError[]}>}
+   */
+  workflows(projectId) {
+    return this.#call("GET", path("projects", projectId, "workflows"));
+  }
+
+  /**
+   * Runs, newest first; `before` is the runId to go on from.
+   *
+   * @param {string} projectId
+   * @param {{before?: string, limit?: number}} [query]
+   * @returns {Promise<{runs: Run[], more: boolean}>}
+   */
+  runs(projectId, query = {}) {
+    return this.#call("GET", path("projects", projectId, "runs"), { query });
+  }
+
+  /**
+   * @param {string} projectId
+   * @param {string} runId
+   * @returns {Promise<Run>}
+   */
+  run(projectId, runId) {
+    return this.#call("GET", path("projects", projectId, "runs", runId));
+  }
+
+  /**
+   * Events after or before a position, oldest first; `next` is the position to go on from.
+   *
+   * @param {string} projectId
+   * @param {{after?: number, before?: number, runId?: string, limit?: number}} [query]
+   * @returns {Promise<EventsPage>}
+   */
+  events(projectId, query = {}) {
+    return this.#call("GET", path("projects", projectId, "events"), { query });
+  }
+
+  /**
+   * Start a run, of an idle project too; then `socket.connect(started)` misses nothing of it.
+   *
+   * @param {string} projectId
+   * @param {string} workflow
+   * @param {Record<string, any>} [params]
+   * @param {{id?: string}} [options]
+   * @returns {Promise<Started>}
+   */
+  startRun(projectId, workflow, params = {}, { id } = {}) {
+    return this.#call("POST", path("projects", projectId, "runs"), { json: { id, workflow, params } });
+  }
+
+  /**
+   * @param {string} projectId
+   * @param {string} runId
+   * @param {{id?: string}} [options]
+   * @returns {Promise<{state: RunState}>}
+   */
+  cancelRun(projectId, runId, { id } = {}) {
+    return this.#call("POST", path("projects", projectId, "runs", runId, "cancel"), { json: { id } });
+  }
+
+  /**
+   * @param {string} projectId
+   * @param {string} runId
+   * @param {Record<string, any>} [params]   those to change; secrets have to be given again
+   * @param {{id?: string}} [options]
+   * @returns {Promise<Started>}
+   */
+  retryRun(projectId, runId, params, { id } = {}) {
+    return this.#call("POST", path("projects", projectId, "runs", runId, "retry"), { json: { id, params } });
+  }
+
+  /**
+   * @param {string} projectId
+   * @param {string} runId
+   * @param {string} text
+   * @param {{id?: string}} [options]
+   * @returns {Promise<{}>}
+   */
+  sendInput(projectId, runId, text, { id } = {}) {
+    return this.#call("POST", path("projects", projectId, "runs", runId, "input"), { json: { id, text } });
+  }
+
+  /**
+   * @param {string} projectId
+   * @param {string} questionId
+   * @param {Answers} answers
+   * @param {{id?: string}} [options]
+   * @returns {Promise<{}>}
+   */
+  answerQuestion(projectId, questionId, answers, { id } = {}) {
+    return this.#call("POST", path("projects", projectId, "questions", questionId, "answer"), { json: { id, answers } });
+  }
+
+  /** @returns {Promise<{executors: ExecutorInfo[]}>} */
+  executors() {
+    return this.#call("GET", "executors");
+  }
+
+  /**
+   * Exchange a token for the session cookie.
+   *
+   * @param {string} token
+   * @returns {Promise<void>}
+   */
+  signIn(token) {
+    return this.#call("POST", "session", { json: {}, token });
+  }
+
+  /**
+   * The address and the subprotocols of a project's WebSocket.
+   *
+   * @param {string} projectId
+   * @param {{position?: Position | null, clientId?: string}} [options]
+   * @returns {{url: string, protocols: string[]}}
+   */
+  webSocket(projectId, { position = null, clientId = CLIENT_ID } = {}) {
+    const url = new URL("ws", this.base);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.searchParams.set("projectId", projectId);
+    if (position) {
+      url.searchParams.set("since", String(position.since));
+      url.searchParams.set("epoch", position.epoch);
+    }
+    url.searchParams.set("clientId", clientId);
+    return { url: url.href, protocols: ["aosui.v1", ...(this.token ? [`aosui.bearer.${this.token}`] : [])] };
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} route
+   * @param {{json?: any, query?: Record<string, any>, token?: string | null, headers?: Record<string, string>}} [options]
+   * @returns {Promise<any>}
+   */
+  async #call(method, route, options) {
+    return body(await this.#send(method, route, options));
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} route
+   * @param {{json?: any, query?: Record<string, any>, token?: string | null, headers?: Record<string, string>}} [options]
+   */
+  async #send(method, route, { json, query = {}, token = this.token, headers = {} } = {}) {
+    const url = new URL(`api/${route}`, this.base);
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined && value !== null) url.searchParams.set(name, String(value));
+    }
+    if (token) headers = { ...headers, Authorization: `Bearer ${token}` };
+    if (json !== undefined) headers = { ...headers, "Content-Type": "application/json" };
+    const init = { method, headers, body: json === undefined ? undefined : JSON.stringify(json) };
+    try {
+      // Called as a plain function: a browser's fetch refuses any other `this`.
+      const fetch = this.#fetch;
+      return await fetch(url.href, { ...init, cache: "no-store", signal: AbortSignal.timeout(this.#timeout) });
+    } catch (cause) {
+      const error = new AosuiError("offline", "the server does not answer", { retryable: true });
+      error.cause = cause;
+      throw error;
+    }
+  }
+}
+
+/** @param {...string} parts */
+function path(...parts) {
+  return parts.map(encodeURIComponent).join("/");
+}
+
+/** @param {Response} response */
+async function body(response) {
+  if (response.status === 204) return undefined;
+  const value = await response.json().catch(() => null);
+  if (response.ok && value !== null) return value;
+  const message = `the server answered with HTTP ${response.status}`;
+  throw errorFrom(value?.error ?? { code: "badResponse", message, retryable: response.status >= 500 }, { status: response.status });
+}
+
+/**
+ * @param {string | URL | undefined} base
+ * @returns {URL}
+ */
+function baseUrl(base) {
+  if (base === undefined) {
+    if (!globalThis.document) throw new TypeError("there is no page here: say where aosui lives with `base`");
+    return new URL(".", globalThis.document.baseURI);
+  }
+  const url = new URL(base, globalThis.document?.baseURI);
+  url.search = url.hash = "";
+  if (!url.pathname.endsWith("/")) url.pathname += "/";
+  return url;
+}
+
+// ---------------------------------------------------------------------------------------------
+// One project
+
+/**
+ * How a project's connection stands.
+ *
+ * - `idle`: not connected, and no need to be: nothing runs (or not connected yet).
+ * - `connecting`: on its way, up to the server's `synced`.
+ * - `live`: what is shown is what is.
+ * - `reconnecting`: the line was cut; tries again at `retryAt`. With `error.code`
+ *   `webSocketBlocked`, HTTP gets through and WebSocket does not.
+ * - `offline`: the server answers neither; tries again at `retryAt`.
+ * - `replaced`, `signedOut`, `closed`: over until `connect()` is called; `error` says why, in
+ *   `closed` it is `closed` after `close()`, else `projectClosed`, `projectNotFound`, `forbidden`, ….
+ *
+ * @typedef {"idle" | "connecting" | "live" | "reconnecting" | "offline" | "replaced" | "signedOut" | "closed"} SocketStateName
+ */
+
+/**
+ * @typedef {object} SocketState
+ * @property {SocketStateName} name
+ * @property {number} at                 when it became so (ms)
+ * @property {number | null} retryAt     when it tries again (ms), of `reconnecting` and `offline`
+ * @property {number} attempt            failed attempts in a row
+ * @property {AosuiError | null} error   why it is not live
+ */
+
+/**
+ * The events of a `ProjectSocket`, in the order in which they come on a connection.
+ *
+ * - `state`: `socket.state` changed.
+ * - `reset`: another log than before (its epoch changed): forget all output and every seq. Not
+ *   fired for the first connection of a socket without a position.
+ * - `gap`: events were skipped; `socket.missing` has all of them.
+ * - `snapshot`: `socket.snapshot` has other runs than before: `run` is the one that changed, null
+ *   when the server sent a whole snapshot. `tails` says that output before now was not replayed:
+ *   `snapshot.outputTails` is where to begin.
+ * - `event`: one event of the log, each once and in order; `history` when it is older than the
+ *   snapshot that came before it.
+ * - `error`: the server refused a frame, or is about to close (`fatal`).
+ *
+ * @typedef {object} ProjectSocketEvents
+ * @property {SocketState} state
+ * @property {{epoch: string}} reset
+ * @property {Missing} gap
+ * @property {{snapshot: Snapshot, run: Run | null, tails: boolean}} snapshot
+ * @property {{event: ProjectLogEvent, history: boolean}} event
+ * @property {{error: AosuiError, fatal: boolean}} error
+ */
+
+/**
+ * @typedef {object} SocketOptions
+ * @property {string} projectId
+ * @property {AosuiApi} [api]             or `base`, `token` and `fetch`, to make one
+ * @property {string | URL} [base]
+ * @property {string | null} [token]
+ * @property {typeof globalThis.fetch} [fetch]
+ * @property {Position | null} [position] where to resume
+ * @property {string} [clientId]          default: one a page load
+ * @property {WebSocketClass} [WebSocket]
+ * @property {Clock} [clock]
+ * @property {() => number} [random]
+ * @property {PageWindow | null} [window] default: the page's, none in Node
+ */
+
+/**
+ * @typedef {object} Waiting   a request without its reply
+ * @property {string} id
+ * @property {string} text
+ * @property {number} at
+ * @property {string | null} epoch
+ * @property {boolean} sent
+ * @property {any} timer
+ * @property {Promise<any>} promise
+ * @property {(result: any) => void} resolve
+ * @property {(error: AosuiError) => void} reject
+ */
+
+const WELCOME_MS = 5_000;
+const QUIET_MS = 25_000;
+const PONG_MS = 10_000;
+const WAKE_PONG_MS = 3_000;
+const STEADY_MS = 5_000;
+const REQUEST_MS = 5 * 60_000;
+const OVER = new Set(["replaced", "signedOut", "closed"]);
+
+/**
+ * One project, live: connects, notices dead lines, reconnects and resumes by itself, so that every
+ * event of the log comes once and in order, or is named as missing.
+ *
+ * Nothing happens before `connect()` (or a request). A socket that is no longer wanted needs
+ * `close()`.
+ *
+ * @extends {Emitter<ProjectSocketEvents>}
+ */
+export class ProjectSocket extends Emitter {
+  /** @param {SocketOptions} options */
+  constructor({
+    projectId,
+    api,
+    base,
+    token,
+    fetch,
+    position = null,
+    clientId = CLIENT_ID,
+    WebSocket = globalThis.WebSocket,
+    clock = systemClock,
+    random = Math.random,
+    window = /** @type {PageWindow | null} */ (globalThis.window ?? null),
+  }) {
+    super();
+    /** @readonly */ this.projectId = projectId;
+    /** @readonly */ this.api = api ?? new AosuiApi({ base, token, fetch });
+  }
+
+  /** @returns {SocketState} */
+  get state() { throw 0; }
+
+  /** The state of the project, folded live; null before the first one came. A new object at each change. @returns {Snapshot | null} */
+  get snapshot() { throw 0; }
+
+  /** @returns {string | null} */
+  get epoch() { throw 0; }
+
+  /** The seq of the last event had, 0 for an empty log. @returns {number | null} */
+  get lastSeq() { throw 0; }
+
+  /** Where to resume; what another socket takes as its `position`. @returns {Position | null} */
+  get position() { throw 0; }
+
+  /** What was skipped in this epoch. @returns {readonly Missing[]} */
+  get missing() { throw 0; }
+
+  /** When the server was last heard (ms): what is shown is as of then. @returns {number | null} */
+  get heardAt() { throw 0; }
+
+  /** What the server said of itself at the last handshake. @returns {Welcome | null} */
+  get welcome() { throw 0; }
+
+  /** How many requests wait for their reply. @returns {number} */
+  get unanswered() { throw 0; }
+
+  /**
+   * Connect now, also out of a wait and out of `replaced`, `signedOut` and `closed`; nothing
+   * when already connected or connecting.
+   *
+   * @param {Position} [position]   used when the socket has none of its own: a reply to `startRun`
+   */
+  connect(position) {}
+
+  /**
+   * Show the project without connecting: take the state from `GET /api/projects/ID`, which is a
+   * position too. Only while `idle` and without a snapshot; errors end up in `state`, except
+   * retryable ones, which leave it idle.
+   *
+   * @returns {Promise<void>}
+   */
+  async load() {}
+
+  /** Look whether the line is alive, or try again now: for when the page comes back. */
+  wake() {}
+
+  /** Close for good (1000): runs go on. Requests that wait are rejected, iterators end. */
+  close() {}
+
+  /**
+   * @param {string} workflow
+   * @param {Record<string, any>} [params]
+   * @param {{id?: string}} [options]
+   * @returns {Promise<Started>}
+   */
+  start(workflow, params = {}, options) {
+    return this.request("run.start", { workflow, params }, options);
+  }
+
+  /**
+   * @param {string} runId
+   * @param {{id?: string}} [options]
+   * @returns {Promise<{state: RunState}>}   a run that ended already: its final state
+   */
+  cancel(runId, options) {
+    return this.request("run.cancel", { runId }, options);
+  }
+
+  /**
+   * Run again what failed, was cancelled or interrupted, as a new run.
+   *
+   * @param {string} runId
+   * @param {Record<string, any>} [params]   those to change; secrets have to be given again
+   * @param {{id?: string}} [options]
+   * @returns {Promise<Started>}
+   */
+  retry(runId, params, options) {
+    return this.request("run.retry", { runId, params }, options);
+  }
+
+  /**
+   * @param {string} runId
+   * @param {string} text
+   * @param {{id?: string}} [options]
+   * @returns {Promise<{}>}
+   */
+  input(runId, text, options) {
+    return this.request("run.input", { runId, text }, options);
+  }
+
+  /**
+   * Answer every prompt of a question. The first answer wins: later ones are rejected with
+   * `questionClosed`, the outcome in `details`.
+   *
+   * @param {string} questionId
+   * @param {Answers} answers
+   * @param {{id?: string}} [options]
+   * @returns {Promise<{}>}
+   */
+  answer(questionId, answers, options) {
+    return this.request("question.answer", { questionId, answers }, options);
+  }
+
+  /**
+   * Send a request and wait for its one reply, over reconnects; connects when idle. Rejected with
+   * the server's error, or `outcomeUnknown` when no reply came within 5 minutes or the log is
+   * another one by then.
+   *
+   * @param {string} type
+   * @param {Record<string, any>} fields
+   * @param {{id?: string}} [options]   the id of an earlier try whose error was retryable
+   * @returns {Promise<any>}
+   */
+  request(type, fields, { id = uuid() } = {}) { throw 0; }
+
+  /**
+   * The events from now on. Ends after `close()`; throws the state's error when the connection is
+   * over for another reason. What is not yet consumed waits in memory.
+   *
+   * @returns {AsyncIterableIterator<ProjectLogEvent>}
+   */
+  [Symbol.asyncIterator]() { throw 0; }
+}
+
+// ---------------------------------------------------------------------------------------------
+// All open projects
+
+/**
+ * The events of `ProjectSockets`.
+ *
+ * - `projects`: the server's list changed.
+ * - `state`: whether the server answers changed.
+ *
+ * @typedef {object} ProjectSocketsEvents
+ * @property {{projects: readonly ProjectInfo[]}} projects
+ * @property {ListState} state
+ */
+
+/**
+ * Whether the server's list is known: `unknown` before the first answer, `signedOut` after a 401.
+ *
+ * @typedef {{name: "unknown" | "ok" | "offline" | "signedOut", at: number, error: AosuiError | null}} ListState
+ */
+
+/**
+ * The lazy rule (section 4) for all open projects: each has a `ProjectSocket`, which is connected
+ * when the user opens the project, when it has requests, and when the server's list shows it
+ * active or elsewhere than the socket stands.
+ *
+ * @extends {Emitter<ProjectSocketsEvents>}
+ */
+export class ProjectSockets extends Emitter {
+  /**
+   * @param {Omit<SocketOptions, "projectId" | "position"> & {visibleMs?: number, hiddenMs?: number}} [options]
+   *   what every socket gets; the list is asked for every `visibleMs` (5 s) and, hidden, `hiddenMs` (60 s)
+   */
+  constructor(options = {}) {
+    super();
+    /** @readonly */ this.api = options.api ?? new AosuiApi(options);
+  }
+
+  /** Begin to ask for the list, at once and from then on. */
+  start() {}
+
+  /** Stop asking and close every socket. */
+  stop() {}
+
+  /** Ask for the list now. Resolves when the answer was acted on, whatever it was. @returns {Promise<void>} */
+  async poll() {}
+
+  /** @returns {ListState} */
+  get state() { throw 0; }
+
+  /** The server's projects, open here or not. @returns {readonly ProjectInfo[]} */
+  get projects() { throw 0; }
+
+  /**
+   * Open a project, as the user's act: connects it.
+   *
+   * @param {string} projectId
+   * @param {Position} [position]
+   * @returns {ProjectSocket}   the same one while the project stays open here
+   */
+  open(projectId, position) { throw 0; }
+
+  /**
+   * Take up a project that was open before a reload: shown, and connected only if the list says so.
+   *
+   * @param {string} projectId
+   * @returns {ProjectSocket}
+   */
+  restore(projectId) { throw 0; }
+
+  /**
+   * Close a project here (1000); its runs go on.
+   *
+   * @param {string} projectId
+   */
+  close(projectId) {}
+
+  /**
+   * @param {string} projectId
+   * @returns {ProjectSocket | undefined}
+   */
+  get(projectId) { throw 0; }
+
+  /** The sockets of the open projects, oldest first. @returns {IterableIterator<ProjectSocket>} */
+  [Symbol.iterator]() { throw 0; }
+}
