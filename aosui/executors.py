@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, Protocol
 
@@ -110,7 +111,7 @@ class Executors:
             table = dict(options.get(name, {}))
             isolation = table.pop("isolation", None)
             if isolation == "process" and isolate is not None:
-                _construct(plugin, same[0], lambda p=same[0], t=table: isolate(p.name, p.value, t))
+                _construct(plugin, same[0], partial(isolate, name, same[0].value, table))
                 continue
             plugin.status = "broken"
             plugin.reason = f"its import has not ended after {import_seconds:g} s"
@@ -206,7 +207,7 @@ class Executors:
 
 async def _list(executor: Executor, project: Project) -> list[Workflow] | str:
     try:
-        workflows = list(await executor.workflows(project))
+        given: list[object] = list(await executor.workflows(project))
     except asyncio.CancelledError:
         raise
     except ExecutorError as error:
@@ -214,9 +215,9 @@ async def _list(executor: Executor, project: Project) -> list[Workflow] | str:
     except BaseException as error:
         logger.warning("workflows() failed", exc_info=error)
         return _in_words(error)
-    for workflow in workflows:
-        if not isinstance(workflow, Workflow):
-            return f"its workflows() gave a {type(workflow).__name__} instead of a Workflow"
+    workflows = [workflow for workflow in given if isinstance(workflow, Workflow)]
+    if len(workflows) != len(given):
+        return "its workflows() gave something that is no Workflow"
     names = [workflow.name for workflow in workflows]
     if len(set(names)) != len(names):
         return "its workflows() gave two workflows of one name"

@@ -195,6 +195,22 @@ class Hub:
             return ()
         return await self._log.read(self.project_id, after, limit, max_bytes)
 
+    async def load_run(self, run_id: str) -> StoredRun | None:
+        """Return the latest stored state of a run; raises `LogUnavailable`."""
+        return await self._log.run(self.project_id, run_id)
+
+    async def load_runs(self, before: str | None, limit: int) -> Sequence[StoredRun]:
+        """Return runs, newest first, older than `before`; raises `LogUnavailable`."""
+        return await self._log.runs(self.project_id, before, limit)
+
+    async def load_request(self, request_id: str) -> bytes | None:
+        """Return the record of a request that caused an event; raises `LogUnavailable`."""
+        return await self._log.request(self.project_id, request_id)
+
+    async def load_checkpoint(self, run_id: str) -> bytes | None:
+        """Return the last stored checkpoint of a run; raises `LogUnavailable`."""
+        return await self._log.checkpoint(self.project_id, run_id)
+
     def snapshot_frame(self) -> bytes:
         """Return the snapshot as a frame; encoded once for all who ask at one head."""
         if self._frame is None:

@@ -65,10 +65,9 @@ class Snapshot:
         self.seq += len(entries)
         self._text = None
 
-    @property
-    def active_runs(self) -> Sequence[str]:
-        """The ids of the active runs, oldest first."""
-        return tuple(self._active)
+    def active_bodies(self) -> Sequence[bytes]:
+        """Return the JSON texts of the active runs, oldest first."""
+        return tuple(run.body for run in self._active.values())
 
     def text(self, ts: str) -> bytes:
         """Return the `snapshot` frame as JSON text: made once until the next `fold`."""
