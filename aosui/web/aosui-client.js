@@ -136,6 +136,7 @@
  * - `outcomeUnknown`: a request whose reply never came; it may have happened. `details.sent` is
  *   false when it was never sent, so it did not.
  * - `closed`: the socket was closed by `close()`.
+ * - `connectionLost`: the line was cut; it comes back by itself.
  * - `replaced`: this page's connection was replaced by another with the same client id.
  * - `offline`: the server does not answer.
  * - `webSocketBlocked`: HTTP works and WebSocket does not: a proxy in between.
@@ -189,8 +190,8 @@ export function isFinal(run) {
  * above `snapshot.seq` moves it, everything else leaves it alone. Nothing is changed in place; the
  * same object comes back when nothing changed.
  *
- * Only `run.updated` carries state: it is the whole latest status of its run. A run that ends moves
- * behind all others, and of the ended ones the last 20 stay.
+ * Only `run.updated` carries state: it is the whole latest status of its run. Ended runs come first,
+ * in the order in which they ended, and the last 20 of them stay; then the active ones.
  *
  * @param {Snapshot | null} snapshot
  * @param {any} frame   a server frame, decoded
@@ -212,10 +213,10 @@ export function fold(snapshot, frame) {
  */
 function withRun(runs, run) {
   const at = runs.findIndex(({ runId }) => runId === run.runId);
-  if (at >= 0 && isFinal(runs[at]) === isFinal(run)) return runs.with ? runs.with(at, run) : runs.map((old, i) => (i === at ? run : old));
-  const others = [...runs.filter((_, i) => i !== at), run];
-  let excess = isFinal(run) ? others.filter(isFinal).length - KEPT_FINAL_RUNS : 0;
-  return others.filter((other) => !(isFinal(other) && excess-- > 0));
+  if (at >= 0 && isFinal(runs[at]) === isFinal(run)) return runs.map((old, i) => (i === at ? run : old));
+  const all = [...runs.filter((_, i) => i !== at), run];
+  const active = all.filter((other) => !isFinal(other));
+  return [...all.filter(isFinal).slice(-KEPT_FINAL_RUNS), ...active];
 }
 
 /**
@@ -302,6 +303,23 @@ export function closeAction(code) {
   if (code === 4501) return "signedOut";
   return code === 1000 || code === 1009 || code >= 4500 ? "closed" : "reconnect";
 }
+
+/** @type {Record<number, [string, string]>} */
+const CLOSE_ERRORS = {
+  1000: ["closed", "the connection was closed"],
+  1009: ["messageTooBig", "the message is too big"],
+  4004: ["internal", "something went wrong inside the server"],
+  4007: ["connectionLimit", "too many connections"],
+  4008: ["rateLimited", "too many requests"],
+  4500: ["badRequest", "the handshake is malformed"],
+  4501: ["unauthorized", "sign in first"],
+  4502: ["forbidden", "you may not see this project"],
+  4503: ["projectNotFound", "no such project is open"],
+  4504: ["projectClosed", "the project was closed"],
+  4505: ["unsupportedVersion", "the server does not speak this version of the protocol"],
+  4506: ["messageTooBig", "the message is too big"],
+  4508: ["replaced", "another connection of this page took over"],
+};
 
 /**
  * Milliseconds to wait before the attempt after `n` failed ones (section 10).
@@ -729,6 +747,7 @@ const PONG_MS = 10_000;
 const WAKE_PONG_MS = 3_000;
 const STEADY_MS = 5_000;
 const REQUEST_MS = 5 * 60_000;
+const MAX_MESSAGE_BYTES = 256 * 1024;
 const OVER = new Set(["replaced", "signedOut", "closed"]);
 
 /**
@@ -758,34 +777,90 @@ export class ProjectSocket extends Emitter {
     super();
     /** @readonly */ this.projectId = projectId;
     /** @readonly */ this.api = api ?? new AosuiApi({ base, token, fetch });
+    this.#clientId = clientId;
+    this.#WebSocket = WebSocket;
+    this.#clock = clock;
+    this.#random = random;
+    this.#window = window;
+    this.#state = { name: "idle", at: clock.now(), retryAt: null, attempt: 0, error: null };
+    if (position) this.#view = { ...EMPTY_VIEW, epoch: position.epoch, lastSeq: position.since };
   }
 
-  /** @returns {SocketState} */
-  get state() { throw 0; }
+  #clientId;
+  #WebSocket;
+  #clock;
+  #random;
+  #window;
+  /** @type {SocketState} */ #state;
+  #view = EMPTY_VIEW;
+  /** @type {Welcome | null} */ #welcome = null;
+  /** @type {number | null} */ #heardAt = null;
+  /** The current generation: whatever another socket still says is nobody's. @type {WebSocket | null} */ #ws = null;
+  /** Whether this generation has said anything. */ #heard = false;
+  /** @type {AosuiError | null} */ #fatal = null;
+  /** Failed attempts since the last steady connection. */ #failures = 0;
+  /** Attempts in a row that ended before any frame. */ #silent = 0;
+  /** Counts decisions: what was awaited meanwhile is of the past. */ #turn = 0;
+  #pinged = false;
+  #tails = false;
+  /** @type {Promise<void> | null} */ #loading = null;
+  /** @type {any} */ #watch = null;
+  /** @type {any} */ #retry = null;
+  /** @type {any} */ #steady = null;
+  /** @type {Map<string, Waiting>} */ #outbox = new Map();
+  /** @type {Set<EventQueue>} */ #queues = new Set();
+  /** @type {(() => void) | null} */ #unlisten = null;
 
-  /** The state of the project, folded live; null before the first one came. A new object at each change. @returns {Snapshot | null} */
-  get snapshot() { throw 0; }
+  /** @returns {SocketState} */
+  get state() {
+    return this.#state;
+  }
+
+  /**
+   * The state of the project, folded live; null before the first one came. A new object at each
+   * change.
+   *
+   * @returns {Snapshot | null}
+   */
+  get snapshot() {
+    return this.#view.snapshot;
+  }
 
   /** @returns {string | null} */
-  get epoch() { throw 0; }
+  get epoch() {
+    return this.#view.epoch;
+  }
 
   /** The seq of the last event had, 0 for an empty log. @returns {number | null} */
-  get lastSeq() { throw 0; }
+  get lastSeq() {
+    return this.#view.lastSeq;
+  }
 
   /** Where to resume; what another socket takes as its `position`. @returns {Position | null} */
-  get position() { throw 0; }
+  get position() {
+    const { epoch, lastSeq } = this.#view;
+    return epoch === null || lastSeq === null ? null : { epoch, since: lastSeq };
+  }
 
   /** What was skipped in this epoch. @returns {readonly Missing[]} */
-  get missing() { throw 0; }
+  get missing() {
+    return this.#view.missing;
+  }
 
   /** When the server was last heard (ms): what is shown is as of then. @returns {number | null} */
-  get heardAt() { throw 0; }
+  get heardAt() {
+    return this.#heardAt;
+  }
 
   /** What the server said of itself at the last handshake. @returns {Welcome | null} */
-  get welcome() { throw 0; }
+  get welcome() {
+    return this.#welcome;
+  }
 
   /** How many requests wait for their reply. @returns {number} */
-  get unanswered() { throw 0; }
+  get unanswered() {
+    return this.#outbox.size;
+  }
 
   /**
    * Connect now, also out of a wait and out of `replaced`, `signedOut` and `closed`; nothing
@@ -793,7 +868,15 @@ export class ProjectSocket extends Emitter {
    *
    * @param {Position} [position]   used when the socket has none of its own: a reply to `startRun`
    */
-  connect(position) {}
+  connect(position) {
+    if (position && this.#view.epoch === null) {
+      this.#view = { ...EMPTY_VIEW, epoch: position.epoch, lastSeq: position.since };
+    }
+    if (this.#ws !== null) return;
+    if (OVER.has(this.#state.name)) this.#failures = this.#silent = 0;
+    this.#listen();
+    this.#attempt();
+  }
 
   /**
    * Show the project without connecting: take the state from `GET /api/projects/ID`, which is a
@@ -802,13 +885,43 @@ export class ProjectSocket extends Emitter {
    *
    * @returns {Promise<void>}
    */
-  async load() {}
+  load() {
+    if (this.#state.name !== "idle" || this.#view.snapshot !== null) return Promise.resolve();
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = null;
+    });
+    return this.#loading;
+  }
+
+  async #load() {
+    const turn = this.#turn;
+    try {
+      const snapshot = await this.api.project(this.projectId);
+      if (this.#turn !== turn) return;
+      this.#heardAt = this.#clock.now();
+      this.#view = { epoch: snapshot.epoch, lastSeq: snapshot.seq, snapshot, missing: [] };
+      this.emit("snapshot", { snapshot, run: null, tails: true });
+    } catch (cause) {
+      const error = /** @type {AosuiError} */ (cause);
+      if (this.#turn === turn && decides(error)) this.#finish(error.status === 401 ? "signedOut" : "closed", error);
+    }
+  }
 
   /** Look whether the line is alive, or try again now: for when the page comes back. */
-  wake() {}
+  wake() {
+    if (this.#state.name === "live") this.#ping(WAKE_PONG_MS);
+    else if (this.#retry !== null) this.#attempt();
+  }
 
   /** Close for good (1000): runs go on. Requests that wait are rejected, iterators end. */
-  close() {}
+  close() {
+    const ws = this.#ws;
+    this.#ws = null;
+    ws?.close(1000);
+    this.#unlisten?.();
+    this.#unlisten = null;
+    this.#finish("closed", new AosuiError("closed", "the connection was closed"));
+  }
 
   /**
    * @param {string} workflow
@@ -874,7 +987,24 @@ export class ProjectSocket extends Emitter {
    * @param {{id?: string}} [options]   the id of an earlier try whose error was retryable
    * @returns {Promise<any>}
    */
-  request(type, fields, { id = uuid() } = {}) { throw 0; }
+  request(type, fields, { id = uuid() } = {}) {
+    const { name, error } = this.#state;
+    if (OVER.has(name)) return Promise.reject(error);
+    const known = this.#outbox.get(id);
+    if (known) return known.promise;
+    const text = JSON.stringify({ type, projectId: this.projectId, id, ...fields });
+    const most = this.#welcome?.limits.maxMessageBytes ?? MAX_MESSAGE_BYTES;
+    if (new TextEncoder().encode(text).length > most) {
+      return Promise.reject(new AosuiError("messageTooBig", `this is more than the ${most} bytes that the server takes`));
+    }
+    /** @type {any} */ const waiting = { id, text, at: this.#clock.now(), epoch: this.#view.epoch, sent: false };
+    waiting.promise = new Promise((resolve, reject) => Object.assign(waiting, { resolve, reject }));
+    waiting.timer = this.#clock.setTimeout(() => this.#giveUp(waiting), REQUEST_MS);
+    this.#outbox.set(id, waiting);
+    if (name === "live") this.#send(waiting);
+    else if (name === "idle") this.connect();
+    return waiting.promise;
+  }
 
   /**
    * The events from now on. Ends after `close()`; throws the state's error when the connection is
@@ -882,7 +1012,353 @@ export class ProjectSocket extends Emitter {
    *
    * @returns {AsyncIterableIterator<ProjectLogEvent>}
    */
-  [Symbol.asyncIterator]() { throw 0; }
+  [Symbol.asyncIterator]() {
+    const queue = new EventQueue(() => this.#queues.delete(queue));
+    this.#queues.add(queue);
+    if (OVER.has(this.#state.name)) queue.end(this.#state.error);
+    return queue;
+  }
+
+  /**
+   * @param {SocketStateName} name
+   * @param {{retryAt?: number | null, error?: AosuiError | null}} [more]
+   */
+  #become(name, { retryAt = null, error = null } = {}) {
+    const attempt = name === "live" || name === "idle" ? 0 : this.#failures;
+    this.#state = { name, at: this.#clock.now(), retryAt, attempt, error };
+    this.emit("state", this.#state);
+  }
+
+  #attempt() {
+    this.#turn++;
+    this.#clearTimers();
+    this.#heard = this.#pinged = false;
+    this.#fatal = null;
+    const { url, protocols } = this.api.webSocket(this.projectId, { position: this.position, clientId: this.#clientId });
+    let ws;
+    try {
+      ws = new this.#WebSocket(url, protocols);
+    } catch (cause) {
+      this.#finish("closed", new AosuiError("badRequest", `this address cannot be connected to: ${cause}`));
+      return;
+    }
+    this.#ws = ws;
+    ws.onmessage = ({ data }) => {
+      if (this.#ws === ws) this.#receive(data);
+    };
+    ws.onclose = ({ code }) => {
+      if (this.#ws === ws) this.#closed(code);
+    };
+    // Every error is followed by a close; Node's `ws` throws one that nobody listens to.
+    ws.onerror = () => {};
+    this.#watch = this.#clock.setTimeout(() => this.#abandon("the server does not answer the handshake"), WELCOME_MS);
+    this.#become("connecting", { error: this.#state.error });
+  }
+
+  /** @param {any} data */
+  #receive(data) {
+    this.#heardAt = this.#clock.now();
+    this.#heard = true;
+    this.#pinged = false;
+    this.#silent = 0;
+    const frame = decode(data);
+    if (frame === null) return this.#abandon("the server sent what is no frame");
+    if (frame.projectId !== this.projectId && frame.type !== "error") return;
+    if (frame.type === "reply") return this.#replied(frame);
+    if (frame.type === "error") {
+      const error = errorFrom(frame.error);
+      if (frame.fatal) this.#fatal = error;
+      return this.emit("error", { error, fatal: frame.fatal === true });
+    }
+    if (frame.type === "welcome") {
+      this.#welcome = frame;
+      this.#watchFor(QUIET_MS);
+    }
+    const before = this.#view;
+    const { view, verdict } = follow(before, frame);
+    this.#view = view;
+    const { snapshot } = view;
+    switch (verdict) {
+      case "resync":
+        return this.#abandon("events are missing in between");
+      case "reset":
+        this.#tails = true;
+        if (before.epoch !== null) this.emit("reset", { epoch: frame.epoch });
+        break;
+      case "missing":
+        this.#tails = true;
+        this.emit("gap", view.missing[view.missing.length - 1]);
+        break;
+      case "snapshot": {
+        const tails = this.#tails;
+        this.#tails = false;
+        if (snapshot) this.emit("snapshot", { snapshot, run: null, tails });
+        break;
+      }
+      case "event":
+      case "history":
+        if (snapshot && verdict === "event" && frame.type === "run.updated") {
+          this.emit("snapshot", { snapshot, run: frame.run, tails: false });
+        }
+        this.emit("event", { event: frame, history: verdict === "history" });
+        for (const queue of this.#queues) queue.push(frame);
+    }
+    if (frame.type === "synced" && this.#ws !== null) this.#synced();
+  }
+
+  #synced() {
+    this.#steady = this.#clock.setTimeout(() => {
+      this.#failures = 0;
+    }, STEADY_MS);
+    this.#become("live");
+    const now = this.#clock.now();
+    for (const waiting of [...this.#outbox.values()]) {
+      const stale = waiting.epoch !== null && waiting.epoch !== this.#view.epoch;
+      if (stale || now - waiting.at >= REQUEST_MS) this.#giveUp(waiting);
+      else this.#send(waiting);
+    }
+  }
+
+  /** @param {Waiting} waiting */
+  #send(waiting) {
+    waiting.sent = true;
+    this.#ws?.send(waiting.text);
+  }
+
+  /** @param {{id: string, ok: boolean, result?: any, error?: ErrorInfo}} reply */
+  #replied({ id, ok, result, error }) {
+    const waiting = this.#take(id);
+    if (ok) waiting?.resolve(result);
+    else waiting?.reject(errorFrom(error, { requestId: id }));
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Waiting | undefined}
+   */
+  #take(id) {
+    const waiting = this.#outbox.get(id);
+    this.#outbox.delete(id);
+    if (waiting) this.#clock.clearTimeout(waiting.timer);
+    return waiting;
+  }
+
+  /** @param {Waiting} waiting */
+  #giveUp({ id, sent, reject }) {
+    this.#take(id);
+    const message = sent ? "no reply came: it may have happened" : "the server was not reached: it did not happen";
+    reject(new AosuiError("outcomeUnknown", message, { details: { sent }, requestId: id }));
+  }
+
+  /** @param {number} code */
+  #closed(code) {
+    this.#ws = null;
+    const [name, message] = CLOSE_ERRORS[code] ?? ["connectionLost", `the connection was lost (${code})`];
+    const action = closeAction(code);
+    const error = this.#fatal ?? new AosuiError(name, message, { retryable: action === "reconnect" });
+    if (action === "reconnect") {
+      this.#lost(error);
+    } else if (action === "idle") {
+      this.#turn++;
+      this.#clearTimers();
+      this.#failures = 0;
+      this.#become("idle");
+      if (this.#outbox.size > 0) this.connect();
+    } else {
+      this.#finish(action, error);
+    }
+  }
+
+  /**
+   * Leave the current socket to itself and resume on another: its `close` may take minutes.
+   *
+   * @param {string} why
+   */
+  #abandon(why) {
+    const ws = this.#ws;
+    this.#ws = null;
+    ws?.close(4000);
+    this.#lost(new AosuiError("connectionLost", why, { retryable: true }));
+  }
+
+  /** @param {AosuiError} error */
+  async #lost(error) {
+    const turn = ++this.#turn;
+    this.#clearTimers();
+    if (!this.#heard) this.#silent++;
+    const n = this.#failures++;
+    /** @type {SocketStateName} */ let name = "reconnecting";
+    if (this.#silent >= 2) {
+      error = await this.#probe();
+      if (this.#turn !== turn) return;
+      if (decides(error)) return this.#finish(error.status === 401 ? "signedOut" : "closed", error);
+      if (error.code !== "webSocketBlocked") name = "offline";
+    }
+    const delay = backoff(n, this.#random);
+    this.#retry = this.#clock.setTimeout(() => this.#attempt(), delay);
+    this.#become(name, { retryAt: this.#clock.now() + delay, error });
+  }
+
+  /**
+   * Ask over HTTP why the socket fails unseen.
+   *
+   * @returns {Promise<AosuiError>}
+   */
+  #probe() {
+    const late = new AosuiError("offline", "the server does not answer", { retryable: true });
+    const blocked = new AosuiError("webSocketBlocked", "the server answers, but something in between does not pass WebSockets", { retryable: true });
+    return new Promise((resolve) => {
+      const timer = this.#clock.setTimeout(() => resolve(late), WELCOME_MS);
+      this.api
+        .project(this.projectId)
+        .then(() => resolve(blocked), resolve)
+        .finally(() => this.#clock.clearTimeout(timer));
+    });
+  }
+
+  /**
+   * @param {"replaced" | "signedOut" | "closed"} name
+   * @param {AosuiError} error
+   */
+  #finish(name, error) {
+    this.#turn++;
+    this.#clearTimers();
+    for (const waiting of [...this.#outbox.values()]) {
+      if (waiting.sent) this.#giveUp(waiting);
+      else this.#take(waiting.id)?.reject(error);
+    }
+    for (const queue of [...this.#queues]) queue.end(error.code === "closed" ? null : error);
+    this.#become(name, { error });
+  }
+
+  /** @param {number} ms */
+  #watchFor(ms) {
+    this.#clock.clearTimeout(this.#watch);
+    this.#watch = this.#clock.setTimeout(() => this.#look(), ms);
+  }
+
+  #look() {
+    if (this.#pinged) return this.#abandon("the line is dead");
+    const quiet = Math.max(0, this.#clock.now() - (this.#heardAt ?? 0));
+    if (quiet >= QUIET_MS) this.#ping(PONG_MS);
+    else this.#watchFor(QUIET_MS - quiet);
+  }
+
+  /** @param {number} patience */
+  #ping(patience) {
+    this.#pinged = true;
+    this.#watchFor(patience);
+    this.#ws?.send(JSON.stringify({ type: "ping", projectId: this.projectId, nonce: String(this.#clock.now()) }));
+  }
+
+  #clearTimers() {
+    for (const timer of [this.#watch, this.#retry, this.#steady]) this.#clock.clearTimeout(timer);
+    this.#watch = this.#retry = this.#steady = null;
+  }
+
+  #listen() {
+    if (this.#window !== null) this.#unlisten ??= onReturn(this.#window, ["pageshow", "online"], () => this.wake());
+  }
+}
+
+/**
+ * Whether an answer over HTTP says that trying again is of no use.
+ *
+ * @param {AosuiError} error
+ */
+function decides({ code, status, retryable }) {
+  return status !== null && !retryable && code !== "badResponse";
+}
+
+/**
+ * @param {any} data
+ * @returns {any}   an object, or null
+ */
+function decode(data) {
+  try {
+    const frame = JSON.parse(data);
+    return typeof frame === "object" ? frame : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Call back when the page comes back: one of `types`, or it becomes visible.
+ *
+ * @param {PageWindow} window
+ * @param {string[]} types
+ * @param {(visible: boolean) => void} callback
+ * @param {boolean} [hiding]   also when it goes away
+ * @returns {() => void}
+ */
+function onReturn(window, types, callback, hiding = false) {
+  const { document } = window;
+  const returned = () => callback(true);
+  const changed = () => {
+    const visible = document.visibilityState !== "hidden";
+    if (visible || hiding) callback(visible);
+  };
+  for (const type of types) window.addEventListener(type, returned);
+  document.addEventListener("visibilitychange", changed);
+  return () => {
+    for (const type of types) window.removeEventListener(type, returned);
+    document.removeEventListener("visibilitychange", changed);
+  };
+}
+
+/** The events that one `for await` has still to take. */
+class EventQueue {
+  /** @param {() => void} forget */
+  constructor(forget) {
+    this.#forget = forget;
+  }
+
+  #forget;
+  /** @type {ProjectLogEvent[]} */ #events = [];
+  /** @type {{resolve: (result: IteratorResult<ProjectLogEvent>) => void, reject: (error: Error) => void}[]} */ #takers = [];
+  #ended = false;
+  /** @type {Error | null} */ #error = null;
+
+  /** @param {ProjectLogEvent} event */
+  push(event) {
+    const taker = this.#takers.shift();
+    if (taker) taker.resolve({ value: event, done: false });
+    else this.#events.push(event);
+  }
+
+  /** @param {Error | null} error */
+  end(error) {
+    this.#forget();
+    this.#ended = true;
+    this.#error = error;
+    for (const taker of this.#takers.splice(0)) this.#last().then(taker.resolve, taker.reject);
+  }
+
+  /** @returns {Promise<IteratorResult<ProjectLogEvent>>} */
+  next() {
+    if (this.#events.length > 0) return Promise.resolve({ value: /** @type {ProjectLogEvent} */ (this.#events.shift()), done: false });
+    if (this.#ended) return this.#last();
+    return new Promise((resolve, reject) => this.#takers.push({ resolve, reject }));
+  }
+
+  /** @returns {Promise<IteratorResult<ProjectLogEvent>>} */
+  return() {
+    this.#events = [];
+    this.end(null);
+    return this.#last();
+  }
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  /** @returns {Promise<IteratorResult<ProjectLogEvent>>} */
+  #last() {
+    const error = this.#error;
+    this.#error = null;
+    return error ? Promise.reject(error) : Promise.resolve({ value: undefined, done: true });
+  }
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -917,25 +1393,125 @@ export class ProjectSockets extends Emitter {
    * @param {Omit<SocketOptions, "projectId" | "position"> & {visibleMs?: number, hiddenMs?: number}} [options]
    *   what every socket gets; the list is asked for every `visibleMs` (5 s) and, hidden, `hiddenMs` (60 s)
    */
-  constructor(options = {}) {
+  constructor({ visibleMs = 5_000, hiddenMs = 60_000, api, base, token, fetch, ...socketOptions } = {}) {
     super();
-    /** @readonly */ this.api = options.api ?? new AosuiApi(options);
+    /** @readonly */ this.api = api ?? new AosuiApi({ base, token, fetch });
+    this.#options = { ...socketOptions, api: this.api };
+    this.#clock = socketOptions.clock ?? systemClock;
+    this.#window = socketOptions.window === undefined ? /** @type {PageWindow | null} */ (globalThis.window ?? null) : socketOptions.window;
+    this.#visibleMs = visibleMs;
+    this.#hiddenMs = hiddenMs;
+    this.#state = { name: "unknown", at: this.#clock.now(), error: null };
   }
 
+  #options;
+  #clock;
+  #window;
+  #visibleMs;
+  #hiddenMs;
+  /** @type {ListState} */ #state;
+  /** @type {readonly ProjectInfo[]} */ #projects = [];
+  /** @type {string | null} */ #etag = null;
+  /** @type {Map<string, ProjectSocket>} */ #sockets = new Map();
+  #started = false;
+  /** @type {any} */ #timer = null;
+  /** @type {Promise<void> | null} */ #polling = null;
+  #again = false;
+  /** @type {(() => void) | null} */ #unlisten = null;
+
   /** Begin to ask for the list, at once and from then on. */
-  start() {}
+  start() {
+    if (this.#started) return;
+    this.#started = true;
+    if (this.#window !== null) {
+      this.#unlisten = onReturn(
+        this.#window,
+        ["focus", "pageshow", "online"],
+        (visible) => (visible ? this.poll() : this.#wait()),
+        true,
+      );
+    }
+    this.poll();
+  }
 
   /** Stop asking and close every socket. */
-  stop() {}
+  stop() {
+    this.#started = false;
+    this.#unlisten?.();
+    this.#unlisten = null;
+    this.#clock.clearTimeout(this.#timer);
+    for (const { projectId } of [...this]) this.close(projectId);
+  }
 
   /** Ask for the list now. Resolves when the answer was acted on, whatever it was. @returns {Promise<void>} */
-  async poll() {}
+  poll() {
+    // An answer that is already on its way may be older than what the caller knows.
+    if (this.#polling !== null) this.#again = true;
+    this.#polling ??= this.#poll().finally(() => {
+      this.#polling = null;
+      this.#wait();
+    });
+    return this.#polling;
+  }
+
+  async #poll() {
+    do {
+      this.#again = false;
+      try {
+        const { projects, etag } = await this.api.projects({ etag: this.#etag });
+        this.#etag = etag;
+        this.#become("ok", null);
+        if (projects !== null) {
+          this.#projects = projects;
+          this.emit("projects", { projects });
+        }
+        this.#connectWhatMoves();
+      } catch (cause) {
+        const error = /** @type {AosuiError} */ (cause);
+        this.#become(error.status === 401 ? "signedOut" : "offline", error);
+      }
+    } while (this.#again);
+  }
+
+  #wait() {
+    this.#clock.clearTimeout(this.#timer);
+    if (!this.#started || this.#polling !== null) return;
+    const hidden = this.#window?.document.visibilityState === "hidden";
+    this.#timer = this.#clock.setTimeout(() => this.poll(), hidden ? this.#hiddenMs : this.#visibleMs);
+  }
+
+  #connectWhatMoves() {
+    const listed = new Map(this.#projects.map((info) => [info.projectId, info]));
+    for (const socket of this) {
+      if (socket.state.name !== "idle") continue;
+      const info = listed.get(socket.projectId);
+      const moved = (/** @type {ProjectInfo} */ { epoch, seq, activity }) =>
+        activity.active > 0 || (socket.epoch !== null && (epoch !== socket.epoch || seq !== socket.lastSeq));
+      // One that is no longer listed connects too: the server says why it has gone.
+      if (info === undefined || moved(info)) socket.connect();
+      else socket.load();
+    }
+  }
+
+  /**
+   * @param {ListState["name"]} name
+   * @param {AosuiError | null} error
+   */
+  #become(name, error) {
+    if (name === this.#state.name && error?.code === this.#state.error?.code) return;
+    this.#state = { name, at: this.#clock.now(), error };
+    this.emit("state", this.#state);
+  }
 
   /** @returns {ListState} */
-  get state() { throw 0; }
+  get state() {
+    return this.#state;
+  }
 
   /** The server's projects, open here or not. @returns {readonly ProjectInfo[]} */
-  get projects() { throw 0; }
+  get projects() {
+    return this.#projects;
+  }
 
   /**
    * Open a project, as the user's act: connects it.
@@ -944,7 +1520,11 @@ export class ProjectSockets extends Emitter {
    * @param {Position} [position]
    * @returns {ProjectSocket}   the same one while the project stays open here
    */
-  open(projectId, position) { throw 0; }
+  open(projectId, position) {
+    const socket = this.#socket(projectId);
+    socket.connect(position);
+    return socket;
+  }
 
   /**
    * Take up a project that was open before a reload: shown, and connected only if the list says so.
@@ -952,21 +1532,56 @@ export class ProjectSockets extends Emitter {
    * @param {string} projectId
    * @returns {ProjectSocket}
    */
-  restore(projectId) { throw 0; }
+  restore(projectId) {
+    const socket = this.#socket(projectId);
+    if (this.#started) this.poll();
+    return socket;
+  }
 
   /**
    * Close a project here (1000); its runs go on.
    *
    * @param {string} projectId
    */
-  close(projectId) {}
+  close(projectId) {
+    this.#sockets.get(projectId)?.close();
+    this.#sockets.delete(projectId);
+  }
+
+  /**
+   * Start a run over HTTP, of an idle project too; if the project is open here, it is connected
+   * and misses nothing of the run.
+   *
+   * @param {string} projectId
+   * @param {string} workflow
+   * @param {Record<string, any>} [params]
+   * @param {{id?: string}} [options]
+   * @returns {Promise<Started>}
+   */
+  async startRun(projectId, workflow, params, options) {
+    const started = await this.api.startRun(projectId, workflow, params, options);
+    this.get(projectId)?.connect(started);
+    this.poll();
+    return started;
+  }
 
   /**
    * @param {string} projectId
    * @returns {ProjectSocket | undefined}
    */
-  get(projectId) { throw 0; }
+  get(projectId) {
+    return this.#sockets.get(projectId);
+  }
 
   /** The sockets of the open projects, oldest first. @returns {IterableIterator<ProjectSocket>} */
-  [Symbol.iterator]() { throw 0; }
+  [Symbol.iterator]() {
+    return this.#sockets.values();
+  }
+
+  /** @param {string} projectId */
+  #socket(projectId) {
+    let socket = this.#sockets.get(projectId);
+    if (!socket) this.#sockets.set(projectId, (socket = new ProjectSocket({ ...this.#options, projectId })));
+    return socket;
+  }
 }
