@@ -135,6 +135,10 @@ class Executors:
                 )
         return executors
 
+    def adopt(self, others: Executors) -> None:
+        """Take over what another collection has found."""
+        self.plugins.update(others.plugins)
+
     def get(self, name: str) -> Executor | None:
         """Return a usable executor."""
         plugin = self.plugins.get(name)

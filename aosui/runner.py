@@ -20,6 +20,8 @@ from attrs import frozen
 from aosui.errors import (
     InvalidParams,
     LimitExceeded,
+    NotFound,
+    OutsideRoot,
     QuestionClosed,
     QuestionNotFound,
     RunNotActive,
@@ -33,7 +35,7 @@ from aosui.hub import Hub
 from aosui.limits import Limits
 from aosui.protocol import MAX_PARAMS_BYTES, encode, encode_data
 from aosui.supervision import ClosedQuestion, SupervisedRun
-from aosui.values import Param, Run, Workflow
+from aosui.values import Param, Project, Run, Workflow
 
 __all__ = ["Recorder", "Runner", "Started"]
 
@@ -219,6 +221,7 @@ class Runner:
         retry_of: RunStatus | None = None,
         checkpoint: bytes | None = None,
     ) -> Started:
+        await asyncio.to_thread(_check_root, self._hub.project)
         executor_name, executor, workflow = await self._executors.workflow(
             self._hub.project, wire_name, self._limits.workflows_seconds
         )
@@ -295,6 +298,14 @@ class Runner:
         while self._waiting and busy < self._limits.runs:
             self._waiting.popleft().admit()
             busy += 1
+
+
+def _check_root(project: Project) -> None:
+    """Refuse to run where the project's directory went away or became a link to elsewhere."""
+    if not project.root.is_dir():
+        raise NotFound("the project's directory is gone")
+    if project.root.resolve() != project.root:
+        raise OutsideRoot("the project's directory is a link to another one now")
 
 
 def check_params(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
