@@ -8,19 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aosui.errors import (
-    AosuiError,
-    MessageTooBig,
-    ProjectClosed,
-    RunNotFound,
-    Unauthorized,
-    UnsupportedVersion,
-)
-from aosui.follower import (
+from aosui.client.fold import Frame
+from aosui.client.follower import (
     Effect,
     Emit,
     Follower,
-    Frame,
     OutcomeUnknown,
     Refused,
     Resync,
@@ -31,6 +23,14 @@ from aosui.follower import (
     backoff,
     close_error,
     wire_error,
+)
+from aosui.errors import (
+    AosuiError,
+    MessageTooBig,
+    ProjectClosed,
+    RunNotFound,
+    Unauthorized,
+    UnsupportedVersion,
 )
 
 EPOCH = "aaaaaaaaaaaa"
@@ -126,7 +126,7 @@ def test_synced_at_another_position_asks_for_a_resync() -> None:
 def test_an_unknown_event_counts_and_an_unknown_frame_does_not() -> None:
     follower = fresh(5)
     event = {"type": "run.sang", "seq": 6}
-    assert feed(follower, event, {"type": "weather"}, {"type": "pong", "nonce": 1}) == [Emit(event)]
+    assert feed(follower, event, {"type": "weather"}, {"type": "pong", "nonce": 1}) == []
     assert follower.last_seq == 6
 
 
@@ -242,6 +242,7 @@ def test_a_sent_request_is_not_repeated_in_another_epoch() -> None:
     assert isinstance(settled, Settle)
     assert settled.request_id == request_id
     assert isinstance(settled.outcome, OutcomeUnknown)
+    assert settled.outcome.details == {"requestId": request_id, "sent": True}
 
 
 def test_a_request_that_was_never_sent_is_sent_in_whatever_epoch_comes() -> None:

@@ -1,7 +1,7 @@
 """
 `Follower`: what a client of one project remembers and decides, without any I/O or clock.
 
-It is fed the frames that come and the time, and says what to do; `aosui.client` does it. The rules
+It is fed the frames that come and the time, and says what to do; `ProjectSocket` does it. The rules
 are those of `docs/protocol.md`, sections 4 to 6 and 10.
 """
 
@@ -14,15 +14,14 @@ from typing import Any, Literal
 from attrs import define, field, frozen
 
 from aosui import errors
+from aosui.client.fold import EVENT_TYPES, Frame, fold
 from aosui.errors import AosuiError, MessageTooBig
-from aosui.events import FINAL_STATES
 from aosui.protocol import CLOSE_CODES, CloseCode, encode
 
 __all__ = [
     "Effect",
     "Emit",
     "Follower",
-    "Frame",
     "OutcomeUnknown",
     "Refused",
     "Resync",
@@ -35,16 +34,16 @@ __all__ = [
     "wire_error",
 ]
 
-Frame = dict[str, Any]
-"""A JSON object as it is on the wire."""
-
-KEPT_FINAL_RUNS = 1000
 REQUEST_SECONDS = 300.0
 """Past this age an unanswered request is not sent again."""
 
 
 class OutcomeUnknown(AosuiError):
-    """The request was sent and its reply never came: it may have happened, or not."""
+    """
+    The reply of a request never came: it may have happened, or not.
+
+    `details` has its `requestId`, and `sent`: False when it never left, so it did not happen.
+    """
 
     code = "outcomeUnknown"
     default = "the connection was lost for too long: look whether this happened before asking again"
@@ -112,26 +111,17 @@ class Follower:
     One project's position, state and unanswered requests.
 
     `last_seq` and `epoch` are the position, None before the first `welcome` unless given: then the
-    first connection resumes from there. `snapshot` is the latest state, as the wire has it, its
-    `outputTails` as of the last `snapshot` frame.
+    first connection resumes from there. `snapshot` is the folded state (`aosui.client.fold`).
     """
 
     project_id: str
     last_seq: int | None = None
     epoch: str | None = None
     live: bool = field(default=False, init=False)
-    _snapshot: Frame | None = field(default=None, init=False)
-    _folded: int = field(default=0, init=False)
-    _runs: dict[str, Frame] = field(factory=dict, init=False)
+    snapshot: Frame | None = field(default=None, init=False)
     _missed: _Missed | None = field(default=None, init=False)
     _outbox: dict[str, _Pending] = field(factory=dict, init=False)
     _max_bytes: int | None = field(default=None, init=False)
-
-    @property
-    def snapshot(self) -> Frame | None:
-        if self._snapshot is None:
-            return None
-        return {**self._snapshot, "seq": self._folded, "runs": list(self._runs.values())}
 
     @property
     def unanswered(self) -> Sequence[str]:
@@ -225,8 +215,7 @@ class Follower:
         self._max_bytes = frame["limits"]["maxMessageBytes"]
 
     def _take_snapshot(self, frame: Frame) -> Iterator[Effect]:
-        self._snapshot, self._folded = frame, frame["seq"]
-        self._runs = {run["runId"]: run for run in frame["runs"]}
+        self.snapshot = fold(self.snapshot, frame)
         if self._missed is not None:
             missed, self._missed = self._missed, None
             yield Emit(
@@ -258,20 +247,9 @@ class Follower:
             yield Resync()
         elif frame["seq"] == self.last_seq + 1:
             self.last_seq = frame["seq"]
-            if frame["seq"] > self._folded:
-                self._fold(frame)
-            yield Emit(frame)
-
-    def _fold(self, event: Frame) -> None:
-        self._folded = event["seq"]
-        if event["type"] != "run.updated":
-            return
-        run = event["run"]
-        self._runs[run["runId"]] = run
-        if len(self._runs) > KEPT_FINAL_RUNS:
-            final = [run_id for run_id, run in self._runs.items() if run["state"] in FINAL_STATES]
-            for run_id in final[:-KEPT_FINAL_RUNS]:
-                del self._runs[run_id]
+            self.snapshot = fold(self.snapshot, frame)
+            if frame["type"] in EVENT_TYPES:
+                yield Emit(frame)
 
     def _miss(self, from_seq: int, reason: str) -> None:
         # Kept until a snapshot bridges it, over any number of connections that break before.
@@ -283,8 +261,9 @@ class Follower:
         return Send(pending.frame)
 
     def _give_up(self, request_id: str) -> Settle:
-        del self._outbox[request_id]
-        return Settle(request_id, OutcomeUnknown())
+        pending = self._outbox.pop(request_id)
+        details = {"requestId": request_id, "sent": pending.sent_in is not None}
+        return Settle(request_id, OutcomeUnknown(details=details))
 
 
 def after_close(code: int) -> Literal["reconnect", "dormant", "final"]:
