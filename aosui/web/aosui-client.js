@@ -178,6 +178,18 @@ function errorFrom(info, more = {}) {
 const FINAL = new Set(["succeeded", "failed", "cancelled", "interrupted"]);
 const KEPT_FINAL_RUNS = 20;
 const EVENTS = new Set(["run.updated", "run.output", "run.event", "question.closed", "project.event"]);
+const CONTROL = new Set(["welcome", "snapshot", "synced", "gap", "reply", "error", "pong"]);
+
+/**
+ * Whether a frame is an event of the log that stands at `head`. One of a type that this version
+ * does not know is, if it is the next: it takes its place there, and is shown to nobody.
+ *
+ * @param {any} frame
+ * @param {number | null} head
+ */
+function isEvent({ type, seq }, head) {
+  return EVENTS.has(type) || (!CONTROL.has(type) && head !== null && seq === head + 1);
+}
 
 /** Whether a run has ended.
  * @param {Pick<Run, "state">} run */
@@ -202,7 +214,7 @@ export function fold(snapshot, frame) {
     const { projectId, epoch, seq, project, runs, outputTails = {} } = frame;
     return { projectId, epoch, seq, project, runs, outputTails };
   }
-  if (snapshot === null || !EVENTS.has(frame.type) || frame.seq <= snapshot.seq) return snapshot;
+  if (snapshot === null || !isEvent(frame, snapshot.seq) || frame.seq <= snapshot.seq) return snapshot;
   if (frame.type !== "run.updated") return { ...snapshot, seq: frame.seq };
   return { ...snapshot, seq: frame.seq, runs: withRun(snapshot.runs, frame.run) };
 }
@@ -262,16 +274,15 @@ export function follow(view, frame) {
       return { view: { ...view, lastSeq: toSeq, missing }, verdict: "missing" };
     }
   }
-  const known = EVENTS.has(frame.type);
-  if (!known && (view.lastSeq === null || frame.seq !== view.lastSeq + 1)) return { view, verdict: "ignore" };
+  if (!isEvent(frame, view.lastSeq)) return { view, verdict: "ignore" };
   if (view.lastSeq === null) return { view, verdict: "resync" };
   if (frame.seq <= view.lastSeq) return { view, verdict: "drop" };
   if (frame.seq !== view.lastSeq + 1) return { view, verdict: "resync" };
   const history = view.snapshot !== null && frame.seq <= view.snapshot.seq;
+  const shown = history ? "history" : "event";
   return {
     view: { ...view, lastSeq: frame.seq, snapshot: fold(view.snapshot, frame) },
-    // An event of a type that this version does not know still takes its place in the log.
-    verdict: !known ? "ignore" : history ? "history" : "event",
+    verdict: EVENTS.has(frame.type) ? shown : "ignore",
   };
 }
 
@@ -775,6 +786,7 @@ export class ProjectSocket extends Emitter {
     window = /** @type {PageWindow | null} */ (globalThis.window ?? null),
   }) {
     super();
+    if (!WebSocket) throw new TypeError("there is no WebSocket here: pass one, such as that of `ws`");
     /** @readonly */ this.projectId = projectId;
     /** @readonly */ this.api = api ?? new AosuiApi({ base, token, fetch });
     this.#clientId = clientId;
@@ -898,9 +910,12 @@ export class ProjectSocket extends Emitter {
     try {
       const snapshot = await this.api.project(this.projectId);
       if (this.#turn !== turn) return;
+      const { epoch, lastSeq } = this.#view;
+      const same = epoch === snapshot.epoch;
       this.#heardAt = this.#clock.now();
-      this.#view = { epoch: snapshot.epoch, lastSeq: snapshot.seq, snapshot, missing: [] };
-      this.emit("snapshot", { snapshot, run: null, tails: true });
+      this.#view = { epoch: snapshot.epoch, lastSeq: same ? lastSeq : snapshot.seq, snapshot, missing: [] };
+      if (epoch !== null && !same) this.emit("reset", { epoch: snapshot.epoch });
+      this.emit("snapshot", { snapshot, run: null, tails: !same });
     } catch (cause) {
       const error = /** @type {AosuiError} */ (cause);
       if (this.#turn === turn && decides(error)) this.#finish(error.status === 401 ? "signedOut" : "closed", error);
@@ -1052,7 +1067,7 @@ export class ProjectSocket extends Emitter {
     // Every error is followed by a close; Node's `ws` throws one that nobody listens to.
     ws.onerror = () => {};
     this.#watch = this.#clock.setTimeout(() => this.#abandon("the server does not answer the handshake"), WELCOME_MS);
-    this.#become("connecting", { error: this.#state.error });
+    this.#become("connecting", { error: OVER.has(this.#state.name) ? null : this.#state.error });
   }
 
   /** @param {any} data */
