@@ -21,9 +21,10 @@ from aosui.values import REQUIRED, Option, Param, Project, Prompt, Run, Workflow
 
 if TYPE_CHECKING:
     from aosui.app import WS_REGISTRY, create_app, get_registry, setup
+    from aosui.blocking import SyncChannel, run_blocking
     from aosui.guard import allow_anyone
     from aosui.log.sqlite import SqliteLog
-    from aosui.process import SyncChannel, run_blocking, run_process
+    from aosui.process import run_process
     from aosui.registry import ProjectRegistry
 
 __all__ = [
@@ -61,11 +62,11 @@ _LAZY = {
     "WS_REGISTRY": "aosui.app",
     "ProjectRegistry": "aosui.registry",
     "SqliteLog": "aosui.log.sqlite",
-    "SyncChannel": "aosui.process",
+    "SyncChannel": "aosui.blocking",
     "allow_anyone": "aosui.guard",
     "create_app": "aosui.app",
     "get_registry": "aosui.app",
-    "run_blocking": "aosui.process",
+    "run_blocking": "aosui.blocking",
     "run_process": "aosui.process",
     "setup": "aosui.app",
 }
