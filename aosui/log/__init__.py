@@ -5,16 +5,26 @@ A log stores finished JSON text and never parses it. Its contract, which one tes
 (`tests/log/`) holds every implementation to:
 
 - **Owner.** A project has one owner (a hub), and the owner numbers: `append` stores its entries as
-  `after + 1, after + 2, …`.
+  `after + 1, after + 2, …`. Only `open` takes a project up; until then, `append` raises `KeyError`.
 - **Order and delivery.** `deliver` is called on the event loop, in order, once for every accepted
-  batch, and only for what is as durable as the log ever makes it.
+  batch, before its `append` returns, and only for what is as durable as the log ever makes it. A
+  caller that is cancelled meanwhile changes nothing of that.
 - **Atomicity.** Entries, run states, request records and checkpoints of one `append` are stored
   together or not at all.
 - **Conflict.** An `append` whose `after` is not the head raises `LogConflict`, unless the log
   already ends with exactly that batch: an append of unknown outcome is simply sent again.
 - **Trouble.** An `append` that could not be stored and may go well later raises `LogUnavailable`,
-  and nothing of it was stored, or all of it.
+  and nothing of it was stored, or all of it. Other calls raise it too when the storage fails.
 - **Continuity.** `epoch` stays as long as no accepted entry can have been lost.
+- **Retention.** The oldest entries go when the kept bytes of a project exceed the log's limit, a
+  64th of the limit at once; the newest batch stays. Of final runs, those that ended last stay.
+
+    LogConflict            somebody else appended: open again
+    NotKept                the entries asked for have gone
+    LogFileError           the log cannot be had at all: a person has to act
+    ├── LogLocked          another process has it; says which
+    ├── LogNotWritable     its file or directory cannot be written
+    └── LogSchemaNewer     a newer aosui wrote it
 """
 
 from __future__ import annotations
@@ -24,7 +34,18 @@ from typing import Protocol
 
 from attrs import frozen
 
-__all__ = ["Deliver", "EventLog", "LogConflict", "NotKept", "Position", "StoredRun"]
+__all__ = [
+    "Deliver",
+    "EventLog",
+    "LogConflict",
+    "LogFileError",
+    "LogLocked",
+    "LogNotWritable",
+    "LogSchemaNewer",
+    "NotKept",
+    "Position",
+    "StoredRun",
+]
 
 
 @frozen
@@ -42,7 +63,8 @@ class Position:
     Where a project's log stands.
 
     `first_seq` is the seq of the oldest entry that is kept (`seq + 1` when none is), `seq` the
-    head (0 when empty). `runs` are the active runs and the last 20 final ones, oldest first.
+    head (0 when empty). `runs` are the 20 that ended last, in that order, then the active ones,
+    oldest first.
     """
 
     epoch: str
@@ -71,6 +93,30 @@ class NotKept(LookupError):
         self.first_seq = first_seq
 
 
+class LogFileError(Exception):
+    """A log cannot be had, and trying again does not help; `path` is its file."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"the event log {path} {reason}")
+        self.path = path
+
+
+class LogLocked(LogFileError):
+    """Another process has the log open; `holder` says which, where and since when."""
+
+    def __init__(self, path: str, holder: str) -> None:
+        super().__init__(path, f"is in use by {holder}")
+        self.holder = holder
+
+
+class LogNotWritable(LogFileError):
+    """The log's file or directory cannot be written."""
+
+
+class LogSchemaNewer(LogFileError):
+    """A newer aosui wrote the log; it was not touched."""
+
+
 class EventLog(Protocol):
     """Append-only logs, one a project."""
 
@@ -78,7 +124,9 @@ class EventLog(Protocol):
         """
         Take up a project as its owner; its batches go to `deliver` from now on.
 
-        Raises `LogUnavailable` when the storage does not answer.
+        Open already, it goes over to the new `deliver`: what the position has, the old one got.
+        Raises `LogUnavailable` when the storage does not answer, `LogFileError` when it is not to
+        be had.
         """
 
     async def append(
@@ -96,9 +144,9 @@ class EventLog(Protocol):
         `runs` are the latest states of the runs that the batch touches, a run at most once;
         `requests` maps the ids of the requests that caused an event to a record of theirs, kept at
         least 10 minutes; `checkpoints` maps run ids to values, kept as long as the run. A batch
-        may have no entries (only checkpoints); nothing is delivered then. Returns `first_seq`.
-        The oldest entries go when the kept bytes exceed the log's limit; the newest batch stays.
-        Raises `LogConflict` or `LogUnavailable`.
+        may have no entries (only checkpoints); nothing is delivered then. An entry is JSON text
+        without a raw newline (`ValueError`). Returns `first_seq`. Raises `LogConflict` or
+        `LogUnavailable`.
         """
 
     async def read(
@@ -111,7 +159,7 @@ class EventLog(Protocol):
         """
 
     async def run(self, project_id: str, run_id: str) -> StoredRun | None:
-        """Return the latest state of a run: active, or one of the last 1,000 final ones."""
+        """Return the latest state of a run: active, or one of the 1,000 that ended last."""
 
     async def runs(self, project_id: str, before: str | None, limit: int) -> Sequence[StoredRun]:
         """Return runs, newest first, older than the run `before` (None = from the newest)."""
@@ -126,7 +174,11 @@ class EventLog(Protocol):
         """Give up a project: nothing is delivered any more; what is stored stays."""
 
     async def forget(self, project_id: str) -> None:
-        """Delete all of a project's log; opened again, it is empty and of another epoch."""
+        """
+        Delete all of a project's log, open or not; opened again, it is empty and of another epoch.
+
+        Raises `LogUnavailable`: the project is given up then, and may have lost old entries.
+        """
 
     async def close(self) -> None:
-        """Close cleanly; everything accepted is stored."""
+        """Close cleanly, and give up every project; everything accepted is stored."""

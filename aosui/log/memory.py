@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 
 from attrs import Factory, define
 
 from aosui.log import Deliver, LogConflict, NotKept, Position, StoredRun
+from aosui.log.epoch import new_epoch
 
 __all__ = ["MemoryLog"]
 
-EPOCH_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
-
-
-def new_epoch() -> str:
-    """Make an epoch: 12 characters of a-z and 0-9."""
-    return "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(12))
+FINAL_RUNS = 20
 
 
 @define
 class _ProjectLog:
     epoch: str = Factory(new_epoch)
     seq: int = 0
-    entries: deque[bytes] = Factory(deque)
+    entries: list[bytes] = Factory(list)
     size: int = 0
     runs: dict[str, StoredRun] = Factory(dict)
+    ended: dict[str, None] = Factory(dict)
     requests: dict[str, tuple[float, bytes]] = Factory(dict)
     checkpoints: dict[str, bytes] = Factory(dict)
     deliver: Deliver | None = None
@@ -37,19 +33,20 @@ class _ProjectLog:
     def first_seq(self) -> int:
         return self.seq - len(self.entries) + 1
 
-    def position(self, final_runs: int) -> Position:
-        runs = list(self.runs.values())
-        final = {run.run_id for run in [run for run in runs if run.final][-final_runs:]}
-        kept = tuple(run for run in runs if not run.final or run.run_id in final)
-        return Position(self.epoch, self.first_seq, self.seq, kept)
+    @property
+    def position(self) -> Position:
+        final = [self.runs[run_id] for run_id in islice(reversed(self.ended), FINAL_RUNS)]
+        active = [run for run in self.runs.values() if not run.final]
+        return Position(self.epoch, self.first_seq, self.seq, (*reversed(final), *active))
 
 
 class MemoryLog:
     """
     An `EventLog` in memory.
 
-    `kept_bytes` bounds the entries of a project (bytes of JSON text), `kept_runs` its final runs.
-    A project keeps its epoch while the process lives, closed and opened again included.
+    `kept_bytes` bounds the entries of a project (bytes of JSON text), `kept_runs` its final runs;
+    request records go after `request_seconds`. A project keeps its epoch while the process lives,
+    closed and opened again included.
     """
 
     def __init__(
@@ -67,7 +64,7 @@ class MemoryLog:
     async def open(self, project_id: str, deliver: Deliver) -> Position:
         log = self._projects.setdefault(project_id, _ProjectLog())
         log.deliver = deliver
-        return log.position(20)
+        return log.position
 
     async def append(
         self,
@@ -79,28 +76,23 @@ class MemoryLog:
         checkpoints: Mapping[str, bytes],
     ) -> int:
         log = self._projects[project_id]
+        if log.deliver is None:
+            raise KeyError(project_id)
         if after != log.seq:
             held = len(entries)
-            if (
-                held
-                and after + held == log.seq
-                and list(islice(reversed(log.entries), held)) == [*reversed(entries)]
-            ):
+            if held and after + held == log.seq and log.entries[-held:] == list(entries):
                 return log.first_seq
-            raise LogConflict(log.position(20))
+            raise LogConflict(log.position)
         log.entries.extend(entries)
         log.seq += len(entries)
         log.size += sum(map(len, entries))
-        while log.size > self.kept_bytes and len(log.entries) > len(entries):
-            log.size -= len(log.entries.popleft())
-        for run in runs:
-            log.runs[run.run_id] = run
+        if log.size > self.kept_bytes:
+            self._drop_entries(log, len(entries))
+        self._keep_runs(log, runs)
         log.checkpoints.update(checkpoints)
         if requests:
             self._remember(log, requests)
-        if runs:
-            self._drop_final_runs(log)
-        if entries and log.deliver is not None:
+        if entries:
             log.deliver(entries, runs, log.first_seq)
         return log.first_seq
 
@@ -108,16 +100,11 @@ class MemoryLog:
         self, project_id: str, after: int, limit: int, max_bytes: int
     ) -> Sequence[bytes]:
         log = self._projects[project_id]
-        if after + 1 < log.first_seq:
-            raise NotKept(log.first_seq)
         start = after + 1 - log.first_seq
-        found: list[bytes] = []
-        for entry in islice(log.entries, start, start + limit):
-            max_bytes -= len(entry)
-            if found and max_bytes < 0:
-                break
-            found.append(entry)
-        return found
+        if start < 0:
+            raise NotKept(log.first_seq)
+        found = log.entries[start : start + limit]
+        return found[: max(1, bisect_right([*accumulate(map(len, found))], max_bytes))]
 
     async def run(self, project_id: str, run_id: str) -> StoredRun | None:
         return self._projects[project_id].runs.get(run_id)
@@ -148,19 +135,30 @@ class MemoryLog:
         for log in self._projects.values():
             log.deliver = None
 
+    def _drop_entries(self, log: _ProjectLog, newest: int) -> None:
+        # More at once than it takes: moving the rest of a list is too dear for every append.
+        wanted = self.kept_bytes - self.kept_bytes // 64
+        drop = 0
+        while log.size > wanted and drop < len(log.entries) - newest:
+            log.size -= len(log.entries[drop])
+            drop += 1
+        del log.entries[:drop]
+
+    def _keep_runs(self, log: _ProjectLog, runs: Sequence[StoredRun]) -> None:
+        for run in runs:
+            log.runs[run.run_id] = run
+            if run.final:
+                log.ended.setdefault(run.run_id)
+        while len(log.ended) > self.kept_runs:
+            oldest = next(iter(log.ended))
+            del log.ended[oldest], log.runs[oldest]
+            log.checkpoints.pop(oldest, None)
+
     def _remember(self, log: _ProjectLog, requests: Mapping[str, bytes]) -> None:
         now = time.monotonic()
         log.requests.update({request_id: (now, body) for request_id, body in requests.items()})
-        for request_id, (at, _) in list(log.requests.items()):
-            if now - at <= self.request_seconds:
+        while log.requests:
+            oldest = next(iter(log.requests))
+            if now - log.requests[oldest][0] <= self.request_seconds:
                 break
-            del log.requests[request_id]
-
-    def _drop_final_runs(self, log: _ProjectLog) -> None:
-        excess = len(log.runs) - self.kept_runs
-        if excess <= 0:
-            return
-        final = [run.run_id for run in log.runs.values() if run.final]
-        for run_id in final[: max(0, len(final) - self.kept_runs)]:
-            del log.runs[run_id]
-            log.checkpoints.pop(run_id, None)
+            del log.requests[oldest]
