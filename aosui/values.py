@@ -28,6 +28,10 @@ REQUIRED: Final = _Required.REQUIRED
 """The default of a `Param` that has none."""
 
 
+def _values(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(values)
+
+
 @frozen
 class Project:
     """A local directory that is open under an id: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`."""
@@ -52,7 +56,7 @@ class Param:
         default="string", validator=in_(("string", "text", "integer", "number", "boolean"))
     )
     default: Any = REQUIRED
-    choices: Sequence[Any] = field(default=(), converter=tuple)
+    choices: Sequence[Any] = field(default=(), converter=_values)
     description: str = field(default="", validator=instance_of(str))
     secret: bool = field(default=False, validator=instance_of(bool))
 
@@ -93,6 +97,10 @@ class Param:
         return f"must be {article} {noun}"
 
 
+def _params(params: Iterable[Param]) -> tuple[Param, ...]:
+    return tuple(params)
+
+
 @frozen
 class Workflow:
     """
@@ -106,7 +114,7 @@ class Workflow:
     title: str = field(default="", validator=[instance_of(str), max_len(1000)])
     description: str = field(default="", validator=instance_of(str))
     params: Sequence[Param] = field(
-        default=(), converter=tuple, validator=deep_iterable(instance_of(Param))
+        default=(), converter=_params, validator=deep_iterable(instance_of(Param))
     )
     timeout: float | None = None
 

@@ -12,6 +12,7 @@ Neither needs pytest; the fixture `aosui_channel` is there when pytest is.
 
 from __future__ import annotations
 
+from aosui.testing.conformance import check_executor
 from aosui.testing.recording import Asked, Emitted, Output, Progressed, RecordingChannel
 
-__all__ = ["Asked", "Emitted", "Output", "Progressed", "RecordingChannel"]
+__all__ = ["Asked", "Emitted", "Output", "Progressed", "RecordingChannel", "check_executor"]

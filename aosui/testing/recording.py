@@ -86,9 +86,35 @@ class RecordingChannel(ProjectChannel):
         return [asked for asked, _ in self._recording.open]
 
     @property
-    def waiting(self) -> bool:
-        """Whether the executor waits for room, after `fill()`."""
-        return self._recording.waiting > 0
+    def unanswered(self) -> list[str]:
+        """The ids of prompts to which `answers` had no answer."""
+        return self._recording.unanswered
+
+    @property
+    def waiting(self) -> int:
+        """How many of the executor's calls wait for room, after `fill()`."""
+        return self._recording.waiting
+
+    @property
+    def given_up(self) -> int:
+        """How many calls were cancelled while they waited for room."""
+        return self._recording.given_up
+
+    @property
+    def late(self) -> list[str]:
+        """The verbs that were called after `end()`; each raised `ChannelClosed`."""
+        return self._recording.late
+
+    @property
+    def begun(self) -> bool:
+        """Whether the executor has said, asked or tried to say anything."""
+        said = self.outputs, self.progresses, self.events, self.questions, self.checkpoints
+        return any(said) or self.waiting > 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether `end()` was called."""
+        return self._recording.ended
 
     def answer(self, answers: Answers) -> None:
         """Answer the oldest open question; raises ValueError when the answers do not fit it."""
@@ -106,11 +132,11 @@ class RecordingChannel(ProjectChannel):
 
     def fill(self) -> None:
         """Leave no room, as an event log that is behind: the executor waits until `drain()`."""
-        self._recording.full = True
+        self._recording.blocked = True
 
     def drain(self) -> None:
         """Make room again."""
-        self._recording.full = False
+        self._recording.blocked = False
         self._recording.wake()
 
     async def until(self, condition: Callable[[], object], *, timeout: float = 5.0) -> None:
@@ -136,31 +162,47 @@ class _Recording:
         self.checkpoints: list[Any] = []
         self.inputs: deque[str] = deque()
         self.open: list[tuple[Asked, asyncio.Future[dict[str, str | list[str]]]]] = []
-        self.full = False
+        self.unanswered: list[str] = []
+        self.late: list[str] = []
+        self.blocked = False
         self.ended = False
         self.waiting = 0
+        self.given_up = 0
         self._stirred = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        return self.blocked and not self.ended
 
     def output(self, stream: Stream, text: str) -> None:
         encode_data(text, None, what="the output")
-        self._say(self.outputs, Output(stream, text))
+        self._say("output", self.outputs, Output(stream, text))
 
     def event(self, name: str, data: bytes) -> None:
-        self._say(self.events, Emitted(name, msgspec.json.decode(data)))
+        self._say("event", self.events, Emitted(name, msgspec.json.decode(data)))
 
     def progress(self, progress: Progress) -> None:
-        self._say(self.progresses, Progressed(progress.current, progress.total, progress.message))
+        self._say(
+            "progress",
+            self.progresses,
+            Progressed(progress.current, progress.total, progress.message),
+        )
 
     def checkpoint(self, value: bytes) -> None:
-        self._say(self.checkpoints, msgspec.json.decode(value))
+        self._say("checkpoint", self.checkpoints, msgspec.json.decode(value))
 
     async def ask(self, prompts: Sequence[PromptInfo]) -> Mapping[str, str | list[str]]:
         asked = Asked(tuple(prompts))
         size = sum(len(encode(question.prompts)) for question, _ in [*self.open, (asked, None)])
         if size > MAX_QUESTIONS_BYTES:
             raise LimitExceeded(f"the open questions of a run are at most {MAX_QUESTIONS_BYTES} B")
-        self._say(self.questions, asked)
+        self._say("ask", self.questions, asked)
         if self.answers is not None:
+            self.unanswered += [name for name in asked.ids if name not in self.answers]
+            if self.unanswered:
+                raise AssertionError(
+                    f"the executor asks {self.unanswered[0]!r}, and the test has no answer to it"
+                )
             return _fit(asked, self.answers)
         future: asyncio.Future[dict[str, str | list[str]]]
         future = asyncio.get_running_loop().create_future()
@@ -180,11 +222,15 @@ class _Recording:
         self.waiting += 1
         self.wake()
         try:
-            while self.full and not self.ended:
+            while self.full:
                 await self.changed()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
         finally:
             self.waiting -= 1
-        self._refuse_ended()
+        if self.ended:
+            raise ChannelClosed
 
     def answer(self, answers: Answers) -> None:
         pending = [(asked, future) for asked, future in self.open if not future.done()]
@@ -201,14 +247,12 @@ class _Recording:
     async def changed(self) -> None:
         await self._stirred.wait()
 
-    def _say(self, said: list[Any], what: object) -> None:
-        self._refuse_ended()
+    def _say(self, verb: str, said: list[Any], what: object) -> None:
+        if self.ended:
+            self.late.append(verb)
+            raise ChannelClosed
         said.append(what)
         self.wake()
-
-    def _refuse_ended(self) -> None:
-        if self.ended:
-            raise ChannelClosed
 
 
 def _fit(asked: Asked, answers: Answers) -> dict[str, str | list[str]]:
@@ -216,7 +260,8 @@ def _fit(asked: Asked, answers: Answers) -> dict[str, str | list[str]]:
     taken: dict[str, str | list[str]] = {}
     for prompt in asked.prompts:
         name = prompt.prompt_id
-        assert name in answers, f"the executor asked {name!r}, and the test has no answer to it"
+        if name not in answers:
+            raise ValueError(f"there is no answer to {name!r}")
         answer = answers[name]
         if isinstance(answer, str) == prompt.multiple:
             raise ValueError(

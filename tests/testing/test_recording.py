@@ -57,7 +57,7 @@ async def test_answers_that_the_server_would_refuse(
 
 async def test_a_question_without_a_scripted_answer_fails_the_test(tmp_path: Path) -> None:
     channel = RecordingChannel(root=tmp_path, answers={})
-    with pytest.raises(AssertionError, match="asked 'go', and the test has no answer"):
+    with pytest.raises(AssertionError, match="asks 'go', and the test has no answer"):
         await channel.ask(Prompt("go", "Go on?"))
 
 
