@@ -88,7 +88,9 @@ class ProjectChannel:
         if stream not in STREAMS:
             raise ValueError(f"stream must be one of {', '.join(STREAMS)}, not {stream!r}")
         if len(text) * 6 <= MAX_TEXT_BYTES:
-            await self._turn()
+            self._said += 1
+            if self._said >= YIELD_EVERY or self._port.full:
+                await self._turn()
             self._port.output(stream, text)
             return
         for piece in split_text(text, MAX_TEXT_BYTES):

@@ -46,8 +46,9 @@ class Hub:
     The live side of one project.
 
     `seq` is the head: the last event that was delivered. `next_seq` is what the next published
-    event will get. Two verbs publish: `publish` and `output` never wait, for state must go
-    through; whoever can wait asks `full` first and awaits `room()`.
+    event will get. Two verbs publish, `publish` and `output`, and never wait, for state must go
+    through; whoever can wait looks at `full` first, which says that the outbox has no room, and
+    awaits `room()`.
     """
 
     def __init__(self, project: Project, log: EventLog, limits: Limits) -> None:
@@ -60,6 +61,7 @@ class Hub:
         self.seq = 0
         self.first_seq = 1
         self.next_seq = 1
+        self.full = False
         self._log = log
         self._limits = limits
         self._outbox = _Batch()
@@ -99,13 +101,6 @@ class Hub:
         )
 
     # -- publishing
-
-    @property
-    def full(self) -> bool:
-        """Whether who can wait has to: the outbox has no room."""
-        outbox = self._outbox
-        limits = self._limits
-        return len(outbox.entries) >= limits.outbox_events or outbox.size >= limits.outbox_bytes
 
     @property
     def quiet(self) -> bool:
@@ -155,8 +150,11 @@ class Hub:
     def _put(self, entry: bytes) -> int:
         if self._closed:
             raise RuntimeError(f"the hub of {self.project_id} is closed")
-        self._outbox.entries.append(entry)
-        self._outbox.size += len(entry)
+        outbox, limits = self._outbox, self._limits
+        outbox.entries.append(entry)
+        outbox.size += len(entry)
+        if outbox.size >= limits.outbox_bytes or len(outbox.entries) >= limits.outbox_events:
+            self.full = True
         seq = self.next_seq
         self.next_seq = seq + 1
         if self._drain is None:
@@ -250,6 +248,7 @@ class Hub:
         while True:
             batch, self._outbox = self._outbox, _Batch()
             self._flight = batch
+            self.full = False
             self._has_room.set()
             try:
                 await self._append(batch)

@@ -47,21 +47,15 @@ class Snapshot:
         self._max_bytes = max_bytes
         self._active: dict[str, StoredRun] = {}
         self._final: dict[str, StoredRun] = {}
-        self._tails: dict[str, _Tail] = {}
+        self._tails: dict[bytes, _Tail] = {}
         self._text: bytes | None = None
         self._put(runs)
 
     def fold(self, entries: Sequence[bytes], runs: Iterable[StoredRun]) -> None:
         """Take accepted entries in, and the latest states of the runs that they touch."""
         self._put(runs)
-        tails = self._tails
-        if tails:
-            start = len(OUTPUT_PREFIX)
-            for entry in entries:
-                if entry.startswith(OUTPUT_PREFIX):
-                    tail = tails.get(entry[start : entry.index(b'"', start)].decode())
-                    if tail is not None:
-                        tail.add(entry, self._tail_bytes)
+        if self._tails:
+            self._put_tails(entries)
         self.seq += len(entries)
         self._text = None
 
@@ -79,13 +73,32 @@ class Snapshot:
         for run in runs:
             if run.final:
                 self._active.pop(run.run_id, None)
-                self._tails.pop(run.run_id, None)
+                self._tails.pop(run.run_id.encode(), None)
                 self._final[run.run_id] = run
             else:
                 self._active[run.run_id] = run
-                self._tails.setdefault(run.run_id, _Tail())
+                self._tails.setdefault(run.run_id.encode(), _Tail())
         while len(self._final) > self._final_runs:
             del self._final[next(iter(self._final))]
+
+    def _put_tails(self, entries: Sequence[bytes]) -> None:
+        """Look at the newest output first, and stop where every tail is full of it."""
+        start = len(OUTPUT_PREFIX)
+        unfilled = dict(self._tails)
+        fresh: dict[bytes, list[bytes]] = {}
+        room = dict.fromkeys(unfilled, self._tail_bytes)
+        for entry in reversed(entries):
+            if entry.startswith(OUTPUT_PREFIX):
+                run_id = entry[start : entry.index(b'"', start)]
+                if run_id in unfilled:
+                    fresh.setdefault(run_id, []).append(entry)
+                    room[run_id] -= len(entry)
+                    if room[run_id] <= 0:
+                        del unfilled[run_id]
+                        if not unfilled:
+                            break
+        for run_id, newest_first in fresh.items():
+            self._tails[run_id].extend(reversed(newest_first), self._tail_bytes)
 
     def _encode(self, ts: str) -> bytes:
         head = encode(
@@ -109,7 +122,7 @@ class Snapshot:
         for run_id, tail in self._tails.items():
             room -= tail.size
             if tail.entries and room >= 0:
-                tails.append(encode(run_id) + b":[" + b",".join(tail.entries) + b"]")
+                tails.append(b'"' + run_id + b'":[' + b",".join(tail.entries) + b"]")
         bodies = [*final, *(run.body for run in self._active.values())]
         return b"%b,%b%b%b%b%b" % (
             head[:-1],
@@ -130,8 +143,9 @@ class _Tail:
         self.entries: deque[bytes] = deque()
         self.size = 0
 
-    def add(self, entry: bytes, max_bytes: int) -> None:
-        self.entries.append(entry)
-        self.size += len(entry)
+    def extend(self, entries: Iterable[bytes], max_bytes: int) -> None:
+        for entry in entries:
+            self.entries.append(entry)
+            self.size += len(entry)
         while self.size > max_bytes and len(self.entries) > 1:
             self.size -= len(self.entries.popleft())

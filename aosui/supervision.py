@@ -120,6 +120,7 @@ class SupervisedRun:
         on_change: Callable[[SupervisedRun], None],
     ) -> None:
         self.id = run.id
+        self.final = False
         self.params_bytes = params_bytes
         self.questions: dict[str, _Asked] = {}
         self.status = RunStatus(
@@ -157,10 +158,6 @@ class SupervisedRun:
     @property
     def state(self) -> RunState:
         return self.status.state
-
-    @property
-    def final(self) -> bool:
-        return not self.status.active
 
     @property
     def busy(self) -> bool:
@@ -249,9 +246,7 @@ class SupervisedRun:
 
     @property
     def full(self) -> bool:
-        if self.final:
-            raise ChannelClosed
-        return self._hub.full
+        return self._hub.full and not self.final
 
     async def room(self) -> None:
         await self._hub.room()
@@ -405,6 +400,7 @@ class SupervisedRun:
             asked = self.questions[question_id]
             self._close_question(question_id, "cancelled", None, None, None)
             asked.answers.cancel()
+        self.final = True
         self.status = msgspec.structs.replace(
             self.status,
             state=state,
