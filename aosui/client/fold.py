@@ -28,8 +28,8 @@ def fold(snapshot: Frame | None, frame: Frame) -> Frame | None:
     Fold one server frame into a project's state.
 
     A `snapshot` frame is the new state, an event above `snapshot["seq"]` moves it, everything else
-    leaves it alone. Nothing is changed in place. A run that ends moves behind all others, and of
-    those that ended the last 20 stay. `outputTails` are as of the last `snapshot` frame.
+    leaves it alone. Nothing is changed in place. `runs` are the last 20 that ended, as they ended,
+    then the active ones, as they started; `outputTails` are as of the last `snapshot` frame.
     """
     if frame["type"] == "snapshot":
         return {name: frame[name] for name in STATE_FIELDS if name in frame}
@@ -41,17 +41,17 @@ def fold(snapshot: Frame | None, frame: Frame) -> Frame | None:
     return {**snapshot, "seq": frame["seq"]}
 
 
+def _with_run(runs: Sequence[Frame], run: Frame) -> list[Frame]:
+    known = any(old["runId"] == run["runId"] and _final(old) == _final(run) for old in runs)
+    if known:
+        return [run if old["runId"] == run["runId"] else old for old in runs]
+    others = [old for old in runs if old["runId"] != run["runId"]]
+    final = [old for old in others if _final(old)]
+    active = [old for old in others if not _final(old)]
+    if _final(run):
+        return [*[*final, run][-KEPT_FINAL_RUNS:], *active]
+    return [*final, *active, run]
+
+
 def _final(run: Frame) -> bool:
     return run["state"] in FINAL_STATES
-
-
-def _with_run(runs: Sequence[Frame], run: Frame) -> list[Frame]:
-    for index, old in enumerate(runs):
-        if old["runId"] == run["runId"] and _final(old) == _final(run):
-            return [*runs[:index], run, *runs[index + 1 :]]
-    runs = [*(old for old in runs if old["runId"] != run["runId"]), run]
-    excess = sum(map(_final, runs)) - KEPT_FINAL_RUNS if _final(run) else 0
-    if excess > 0:
-        dropped = {old["runId"] for old in [old for old in runs if _final(old)][:excess]}
-        runs = [old for old in runs if old["runId"] not in dropped]
-    return runs

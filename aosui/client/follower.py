@@ -51,7 +51,7 @@ class OutcomeUnknown(AosuiError):
 
 @frozen
 class Emit:
-    """Show this to whoever iterates: an event, or a `gap` with the snapshot that bridges it."""
+    """Show this to whoever iterates: an event, a `gap` or a `reset`, these with a snapshot."""
 
     event: Frame
 
@@ -99,12 +99,6 @@ class _Pending:
     """The epoch in which it was first sent; None while it never was."""
 
 
-@frozen
-class _Missed:
-    from_seq: int
-    reason: str
-
-
 @define
 class Follower:
     """
@@ -119,7 +113,7 @@ class Follower:
     epoch: str | None = None
     live: bool = field(default=False, init=False)
     snapshot: Frame | None = field(default=None, init=False)
-    _missed: _Missed | None = field(default=None, init=False)
+    _missed: Frame | None = field(default=None, init=False)
     _outbox: dict[str, _Pending] = field(factory=dict, init=False)
     _max_bytes: int | None = field(default=None, init=False)
 
@@ -206,10 +200,13 @@ class Follower:
 
     def _welcome(self, frame: Frame) -> None:
         resume, head = frame["resume"], frame["seq"]
-        if not resume["recovered"]:
-            if self.last_seq is not None:
-                continued = frame["epoch"] == self.epoch and self.last_seq <= head
-                self._miss(self.last_seq + 1 if continued else 1, resume["reason"])
+        if self.last_seq is None:
+            self.last_seq = head
+        elif frame["epoch"] != self.epoch or self.last_seq > head:
+            self._missed = {"type": "reset", "reason": resume["reason"]}
+            self.last_seq = head
+        elif not resume["recovered"]:
+            self._miss(self.last_seq + 1, resume["reason"])
             self.last_seq = head
         self.epoch = frame["epoch"]
         self._max_bytes = frame["limits"]["maxMessageBytes"]
@@ -218,16 +215,9 @@ class Follower:
         self.snapshot = fold(self.snapshot, frame)
         if self._missed is not None:
             missed, self._missed = self._missed, None
-            yield Emit(
-                {
-                    "type": "gap",
-                    "projectId": self.project_id,
-                    "fromSeq": missed.from_seq,
-                    "toSeq": self.last_seq,
-                    "reason": missed.reason,
-                    "snapshot": frame,
-                }
-            )
+            if missed["type"] == "gap":
+                missed["toSeq"] = self.last_seq
+            yield Emit({"projectId": self.project_id, **missed, "snapshot": self.snapshot})
 
     def _synced(self, frame: Frame, now: float) -> Iterator[Effect]:
         if frame["seq"] != self.last_seq:
@@ -253,8 +243,8 @@ class Follower:
 
     def _miss(self, from_seq: int, reason: str) -> None:
         # Kept until a snapshot bridges it, over any number of connections that break before.
-        if self._missed is None or from_seq < self._missed.from_seq:
-            self._missed = _Missed(from_seq, reason)
+        if self._missed is None:
+            self._missed = {"type": "gap", "fromSeq": from_seq, "reason": reason}
 
     def _send(self, pending: _Pending) -> Send:
         pending.sent_in = pending.sent_in or self.epoch

@@ -62,10 +62,11 @@ class ProjectSocket:
     """
     One project, live: iterate over it for its events, each once and in order.
 
-    Besides events (`type` as on the wire) an iteration shows `gap`: events `fromSeq` to `toSeq`
-    did not come, for `reason`, and its `snapshot` is what they came to; with the reason
-    `epochChanged` it is another log, and every seq before it means nothing. It ends when the
-    socket is left, and raises the `AosuiError` with which the server closed it for good.
+    Besides events (`type` as on the wire) an iteration shows what it could not: `gap`, when the
+    events `fromSeq` to `toSeq` do not come, and `reset`, when this is another log and every seq
+    and all output before it mean nothing. Both have a `reason` and the `snapshot` to go on from.
+    The iteration ends when the socket is left; it raises the `AosuiError` with which the server
+    closed it for good.
 
     Who takes no events is not sent more than about 1 MiB of them, and finds `gap` when too late.
     """

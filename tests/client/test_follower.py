@@ -154,23 +154,12 @@ def test_a_gap_is_shown_with_the_snapshot_that_bridges_it() -> None:
     assert feed(follower, gap) == []
     [shown] = feed(follower, snapshot(90))
     assert isinstance(shown, Emit)
-    assert {**gap, "projectId": "site", "snapshot": snapshot(90)} == shown.event
+    assert {**gap, "projectId": "site", "snapshot": follower.snapshot} == shown.event
     assert feed(follower, output(91)) == [Emit(output(91))]
 
 
-@pytest.mark.parametrize(
-    ("reason", "epoch", "head", "from_seq"),
-    [
-        ("tooFar", EPOCH, 20_000, 6),
-        ("tooOld", EPOCH, 20_000, 6),
-        ("epochChanged", OTHER, 3, 1),
-        ("epochChanged", OTHER, 50, 1),
-        ("ahead", EPOCH, 3, 1),
-    ],
-)
-def test_what_a_resume_skips_is_shown_as_missing(
-    reason: str, epoch: str, head: int, from_seq: int
-) -> None:
+def resume_elsewhere(reason: str, epoch: str, head: int) -> Frame:
+    """Resume from seq 5 without being recovered; return what is shown of it."""
     follower = fresh(5)
     follower.lost()
     [shown, synced] = feed(
@@ -180,9 +169,26 @@ def test_what_a_resume_skips_is_shown_as_missing(
         {"type": "synced", "seq": head},
     )
     assert isinstance(shown, Emit)
-    assert (shown.event["fromSeq"], shown.event["toSeq"]) == (from_seq, head)
-    assert (shown.event["reason"], synced) == (reason, Synced())
+    assert synced == Synced()
     assert follower.query() == {"since": str(head), "epoch": epoch}
+    return shown.event
+
+
+@pytest.mark.parametrize("reason", ["tooFar", "tooOld"])
+def test_what_a_resume_skips_is_shown_as_missing(reason: str) -> None:
+    shown = resume_elsewhere(reason, EPOCH, 20_000)
+    assert (shown["type"], shown["reason"]) == ("gap", reason)
+    assert (shown["fromSeq"], shown["toSeq"]) == (6, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("reason", "epoch", "head"),
+    [("epochChanged", OTHER, 3), ("epochChanged", OTHER, 50), ("ahead", EPOCH, 3)],
+)
+def test_another_log_is_shown_as_a_reset(reason: str, epoch: str, head: int) -> None:
+    shown = resume_elsewhere(reason, epoch, head)
+    assert (shown["type"], shown["reason"]) == ("reset", reason)
+    assert (shown["snapshot"]["epoch"], shown["snapshot"]["seq"]) == (epoch, head)
 
 
 def test_what_is_missing_is_shown_though_the_line_breaks_before_the_snapshot() -> None:
