@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from attrs import frozen
 
 from aosui.errors import ExecutorError, NotSerialisable
-from aosui.executors import Executor
+from aosui.executors import API_VERSION, Executor
 from aosui.protocol import MAX_RESULT_BYTES, encode_data
 from aosui.testing.leftovers import Census, Marked
 from aosui.testing.recording import Answers, RecordingChannel
@@ -20,7 +20,6 @@ from aosui.values import Project, Run, Workflow
 
 __all__ = ["check_executor"]
 
-API_VERSION = 1
 MAX_WAITING = 64
 """Calls that may wait for room at once: with more, the executor does not await its own words."""
 FIRST_WORD_SECONDS = 1.0
