@@ -170,6 +170,12 @@ export class Project extends Emitter {
     return output;
   }
 
+  /** @param {import("../aosui-client.js").ProjectEvent} notice */
+  dismiss(notice) {
+    this.notices = this.notices.filter((other) => other !== notice);
+    this.emit("change", null);
+  }
+
   /** Stop listening. */
   release() {
     for (const end of this.#listening) end();
