@@ -140,7 +140,6 @@ def _environment(env: Mapping[str, str] | None, pty: bool) -> dict[str, str]:
         environment.pop(name, None)
     if pty and (env is None or "TERM" not in env):
         environment["TERM"] = "xterm-256color"
-    environment[MARKER] = new_mark()
     return environment
 
 
@@ -152,6 +151,7 @@ class _Command:
     ) -> None:
         self.readers: dict[Stream, _Reader] = {}
         self._argv, self._cwd, self._env = argv, cwd, env
+        self._mark = ""
         self._outputs: dict[Stream, int] = {}
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             try:
@@ -189,7 +189,7 @@ class _Command:
                 return int(status)
             case [b"errno", number]:
                 raise self._not_started(OSError(int(number), os.strerror(int(number))))
-        await end_marked(self._env[MARKER])
+        await end_marked(self._mark)
         raise ExecutorError(
             f"the process that watched over {self._argv[0]!r} was killed; so was the command",
             retryable=True,
@@ -206,13 +206,14 @@ class _Command:
     def _start(self) -> subprocess.Popen[bytes]:
         with self._theirs:
             control = self._reapers_control.fileno()
+            self._mark = new_mark()
             return subprocess.Popen(
                 [sys.executable, "-I", "-S", REAPER, str(control), *self._argv],
                 stdin=subprocess.DEVNULL,
                 stdout=self._outputs["stdout"],
                 stderr=self._outputs.get("stderr", self._outputs["stdout"]),
                 cwd=self._cwd,
-                env=self._env,
+                env={**self._env, MARKER: self._mark},
                 pass_fds=[control],
                 start_new_session=True,
             )

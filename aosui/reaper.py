@@ -135,14 +135,13 @@ class Tree:
         while not self.told_to_end and self.alive() and (left := lingering - monotonic()) > 0:
             self.nap(left)
         if self.alive():
-            self.signal(signal.SIGTERM)
-            self.signal(signal.SIGCONT)
+            self.terminate()
         killing = monotonic() + GRACE
         while self.alive() and (left := killing - monotonic()) > 0:
             self.nap(left if self.adopts else min(left, 0.02))
         giving_up = monotonic() + GIVE_UP
         while self.alive() and monotonic() < giving_up:
-            self.signal(signal.SIGKILL)
+            self.signal(signal.SIGKILL, self.members())
             self.nap(0.02)
 
     def nap(self, seconds: float | None) -> None:
@@ -179,13 +178,27 @@ class Tree:
             return True
         return True
 
-    def signal(self, number: int) -> None:
-        for pid in self.descendants() if self.adopts else [-self.child]:
+    def terminate(self) -> None:
+        """Send SIGTERM to all that is there now, and to nothing that it starts to clean up."""
+        members: set[int] = set()
+        # What is stopped forks no more: without it, a child born meanwhile would be missed.
+        while new := self.members() - members:
+            self.signal(signal.SIGSTOP, new)
+            members |= new
+        self.signal(signal.SIGTERM, members)
+        self.signal(signal.SIGCONT, members)
+
+    def signal(self, number: int, members: set[int]) -> None:
+        for pid in members:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
-    def descendants(self) -> list[int]:
-        """Everything below this process, by /proc."""
+    def members(self) -> set[int]:
+        """What to signal: every process of the tree, or its group as a negative number."""
+        return self.descendants() if self.adopts else {-self.child}
+
+    def descendants(self) -> set[int]:
+        """Find everything below this process, by /proc."""
         children: dict[int, list[int]] = {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
@@ -196,7 +209,7 @@ class Tree:
         found = children.get(os.getpid(), [])
         for pid in found:  # grows as it goes
             found += children.get(pid, [])
-        return found
+        return set(found)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ LAYERS = [
     {"hub"},
     {"isolation", "connection"},
     {"snapshot"},
-    {"executors", "process", "frames"},
+    {"executors", "process", "blocking", "orphans", "frames"},
     {"pipe", "reaper", "channel"},
     {"log", "protocol", "limits", "values", "events", "clock", "_logging", "errors"},
 ]
