@@ -145,8 +145,7 @@ class EventLog(Protocol):
         `requests` maps the ids of the requests that caused an event to a record of theirs, kept at
         least 10 minutes; `checkpoints` maps run ids to values, kept as long as the run. A batch
         may have no entries (only checkpoints); nothing is delivered then. An entry is JSON text
-        without a raw newline (`ValueError`). Returns `first_seq`. Raises `LogConflict` or
-        `LogUnavailable`.
+        without a raw newline. Returns `first_seq`. Raises `LogConflict` or `LogUnavailable`.
         """
 
     async def read(

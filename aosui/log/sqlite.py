@@ -189,8 +189,8 @@ class SqliteLog:
         reader = Reader(file)
         self._opened = _Opened(
             file,
-            Worker("aosui-log-writer", writer.transact),
+            Worker("aosui-log-writer", writer.transact, at_once=256),
             writer,
-            Worker("aosui-log-reader", reader.work),
+            Worker("aosui-log-reader", reader.work, at_once=1),
             reader,
         )

@@ -25,13 +25,13 @@ FORGET_BYTES: Final = 1024 * 1024
 """How much of a forgotten project goes at once, so that no other project waits."""
 FINAL_RUNS: Final = 20
 
-HEAD: Final = """
-SELECT id, epoch, newest.last, newest.start + length(newest.body), oldest.first, oldest.start
+BATCHES: Final = "SELECT {} FROM batch WHERE key BETWEEN id << 40 AND (id + 1 << 40) - 1"
+HEAD: Final = f"""
+SELECT id, epoch, newest.key - (id << 40), newest.start + length(newest.body),
+    oldest.first, oldest.start
 FROM project
-LEFT JOIN batch AS newest ON newest.project = id
-    AND newest.last = (SELECT max(last) FROM batch WHERE project = id)
-LEFT JOIN batch AS oldest ON oldest.project = id
-    AND oldest.last = (SELECT min(last) FROM batch WHERE project = id)
+LEFT JOIN batch AS newest ON newest.key = ({BATCHES.format("max(key)")})
+LEFT JOIN batch AS oldest ON oldest.key = ({BATCHES.format("min(key)")})
 WHERE project_id = ?
 """
 POSITION_RUNS: Final = f"""
@@ -65,6 +65,9 @@ class _Head:
     end: int
     first_seq: int
     start: int
+
+    def key(self, seq: int) -> int:
+        return self.id << 40 | seq
 
 
 class Writer:
@@ -175,7 +178,11 @@ class Writer:
         self._drop_batches(head, head.start + FORGET_BYTES, head.seq - 1)
         if head.first_seq > first_seq:
             return False
-        for table in ("batch", "run", "request", "checkpoint"):
+        self._execute(
+            "DELETE FROM batch WHERE key BETWEEN ? AND ?",
+            (head.key(head.first_seq), head.key(head.seq)),
+        )
+        for table in ("run", "request", "checkpoint"):
             self._execute(f"DELETE FROM {table} WHERE project = ?", (head.id,))
         self._execute("DELETE FROM project WHERE id = ?", (head.id,))
         del self._heads[project_id]
@@ -201,8 +208,8 @@ class Writer:
         if not entries or after + len(entries) != head.seq or after + 1 < head.first_seq:
             return False
         rows = self._execute(
-            "SELECT first, body FROM batch WHERE project = ? AND last > ? ORDER BY last",
-            (head.id, after),
+            "SELECT first, body FROM batch WHERE key > ? AND key <= ? ORDER BY key",
+            (head.key(after), head.key(head.seq)),
         ).fetchall()
         held = [entry for _, body in rows for entry in body.split(b"\n")]
         return held[after + 1 - rows[0][0] :] == list(entries)
@@ -211,13 +218,13 @@ class Writer:
         before = head.seq
         for at in range(0, len(entries), ROW_ENTRIES):
             piece = entries[at : at + ROW_ENTRIES]
-            body = b"\n".join(piece)
-            if body.count(b"\n") != len(piece) - 1:
+            if b"\n" in b"".join(piece):
                 raise ValueError("an entry has a raw newline: it is not JSON text on one line")
+            body = b"\n".join(piece)
             last = head.seq + len(piece)
             self._execute(
-                "INSERT INTO batch VALUES (?, ?, ?, ?, ?)",
-                (head.id, head.seq + 1, last, head.end, body),
+                "INSERT INTO batch VALUES (?, ?, ?, ?)",
+                (head.key(last), head.seq + 1, head.end, body),
             )
             head.seq = last
             head.end += len(body)
@@ -227,13 +234,15 @@ class Writer:
     def _drop_batches(self, head: _Head, start: int, before: int) -> None:
         """Drop what was stored before the byte `start`, but nothing after the seq `before`."""
         row = self._execute(
-            "SELECT first, last, start FROM batch WHERE project = ? AND (start >= ? OR last > ?)"
-            " ORDER BY last LIMIT 1",
-            (head.id, start, before),
+            "SELECT key, first, start FROM batch"
+            " WHERE key BETWEEN ? AND ? AND (start >= ? OR key > ?) ORDER BY key LIMIT 1",
+            (head.key(head.first_seq), head.key(head.seq), start, head.key(before)),
         ).fetchone()
         if row is not None:
-            first, last, start = row
-            self._execute("DELETE FROM batch WHERE project = ? AND last < ?", (head.id, last))
+            key, first, start = row
+            self._execute(
+                "DELETE FROM batch WHERE key >= ? AND key < ?", (head.key(head.first_seq), key)
+            )
             head.first_seq, head.start = first, start
 
     def _put_runs(self, head: _Head, runs: Sequence[StoredRun]) -> None:
@@ -277,8 +286,9 @@ class Reader:
         size = 0
         with contextlib.closing(
             self._execute(
-                f"SELECT first, body FROM batch WHERE project = {PROJECT} AND last > :after"
-                " ORDER BY last",
+                "SELECT first, body FROM project"
+                " JOIN batch ON key BETWEEN (id << 40 | :after) + 1 AND (id + 1 << 40) - 1"
+                " WHERE project_id = :project ORDER BY key",
                 {"project": project_id, "after": after},
             )
         ) as rows:

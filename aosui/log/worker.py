@@ -16,64 +16,58 @@ T = TypeVar("T")
 
 class Call(Generic[T]):
     """
-    One call for a worker: `run` in its thread, then `succeed` or `fail`, once.
+    One call for a worker: `run` in its thread, then `succeed` or `fail`, once; the loop has the
+    outcome when all calls that were worked off together have theirs.
 
     `landed` gets the result on the loop before the caller does, and also when the caller was
     cancelled meanwhile.
     """
 
-    __slots__ = ("_function", "_landed", "_loop", "future")
+    __slots__ = ("_landed", "_outcome", "future", "run")
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        future: asyncio.Future[T],
         function: Callable[[], T],
         landed: Callable[[T], None] | None,
     ) -> None:
-        self._loop = loop
-        self._function = function
+        self.future = future
+        self.run = function
         self._landed = landed
-        self.future: asyncio.Future[T] = loop.create_future()
-
-    def run(self) -> T:
-        return self._function()
+        self._outcome: tuple[T] | Exception | None = None
 
     def succeed(self, result: T) -> None:
-        self._hop(self._land, result)
+        self._outcome = (result,)
 
     def fail(self, error: Exception) -> None:
-        self._hop(self._crash, error)
+        self._outcome = error
 
-    def _hop(self, function: Callable[[Any], None], value: object) -> None:
-        # The loop is closed when its owner left without closing the log: nobody waits any more.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function, value)
-
-    def _land(self, result: T) -> None:
+    def land(self) -> None:
+        """Hand the outcome over, on the loop."""
+        assert self._outcome is not None
+        if isinstance(self._outcome, Exception):
+            if not self.future.done():
+                self.future.set_exception(self._outcome)
+            return
+        (result,) = self._outcome
         if self._landed is not None:
-            try:
-                self._landed(result)
-            except Exception as error:
-                if self.future.done():
-                    raise
-                self.future.set_exception(error)
+            self._landed(result)
         if not self.future.done():
             self.future.set_result(result)
-
-    def _crash(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 class Worker:
     """
-    One thread; `work` gets the calls that wait, in order, as many as there are.
+    One thread; `work` gets the calls that wait, in order, at most `at_once` of them.
 
     The thread is a daemon: a log that nobody closed does not keep the process alive.
     """
 
-    def __init__(self, name: str, work: Callable[[Sequence[Call[Any]]], None]) -> None:
+    def __init__(
+        self, name: str, work: Callable[[Sequence[Call[Any]]], None], *, at_once: int
+    ) -> None:
         self._work = work
+        self._at_once = at_once
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Call[Any] | None] = SimpleQueue()
         self._stopped = self._loop.create_future()
@@ -82,7 +76,7 @@ class Worker:
 
     async def call(self, function: Callable[[], T], landed: Callable[[T], None] | None = None) -> T:
         """Have a function called in the thread, and return what it returns: see `Call`."""
-        call = Call(self._loop, function, landed)
+        call: Call[T] = Call(self._loop.create_future(), function, landed)
         self._queue.put(call)
         return await call.future
 
@@ -93,14 +87,28 @@ class Worker:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            waiting = [self._queue.get()]
-            while not self._queue.empty():
-                waiting.append(self._queue.get())
-            calls = [call for call in waiting if call is not None]
-            if calls:
-                self._work(calls)
-            if len(calls) < len(waiting):
-                break
+        # A closed loop means that its owner left without closing the log: nobody waits any more.
         with contextlib.suppress(RuntimeError):
+            while (call := self._queue.get()) is not None:
+                calls = [call]
+                while len(calls) < self._at_once and not self._queue.empty():
+                    if (call := self._queue.get()) is None:
+                        self._queue.put(None)
+                        break
+                    calls.append(call)
+                self._work(calls)
+                self._loop.call_soon_threadsafe(_land, calls)
             self._loop.call_soon_threadsafe(self._stopped.set_result, None)
+
+
+def _land(calls: Sequence[Call[Any]]) -> None:
+    for call in calls:
+        try:
+            call.land()
+        except Exception as error:
+            if call.future.done():
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "what an event log delivers to failed", "exception": error}
+                )
+            else:
+                call.future.set_exception(error)
