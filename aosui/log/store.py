@@ -295,8 +295,9 @@ class Reader:
             for first, body in rows:
                 if not found and first > after + 1:
                     raise NotKept(first)
-                found += body.split(b"\n")[max(0, after + 1 - first) :]
-                size += len(body)
+                piece = body.split(b"\n")[max(0, after + 1 - first) :]
+                found += piece
+                size += sum(map(len, piece))
                 if len(found) >= limit or size > max_bytes:
                     break
         del found[limit:]
