@@ -13,7 +13,7 @@ from aosui.errors import (
     NotSerialisable,
     ProjectNotFound,
 )
-from aosui.executors import Executor
+from aosui.executors import Executor, IncompleteWorkflows
 from aosui.limits import Limits
 from aosui.log import EventLog
 from aosui.log.memory import MemoryLog
@@ -35,6 +35,7 @@ __all__ = [
     "EventLog",
     "Executor",
     "ExecutorError",
+    "IncompleteWorkflows",
     "LimitExceeded",
     "Limits",
     "MemoryLog",

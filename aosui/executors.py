@@ -17,7 +17,7 @@ from aosui.channel import ProjectChannel
 from aosui.errors import ExecutorError, WorkflowNotFound
 from aosui.values import Project, Run, Workflow
 
-__all__ = ["API_VERSION", "GROUP", "Executor", "Executors", "Plugin"]
+__all__ = ["API_VERSION", "GROUP", "Executor", "Executors", "IncompleteWorkflows", "Plugin"]
 
 GROUP = "aosui.executors"
 API_VERSION = 1
@@ -34,7 +34,11 @@ class Executor(Protocol):
     """
 
     async def workflows(self, project: Project) -> Sequence[Workflow]:
-        """List what can be run in a project; has 5 seconds, is asked at each listing and start."""
+        """
+        List what can be run in a project; has 5 seconds, is asked at each listing and start.
+
+        What it raises is reported; `IncompleteWorkflows` lists some and reports the rest.
+        """
 
     async def execute(self, run: Run, channel: ProjectChannel) -> object:
         """
@@ -42,6 +46,18 @@ class Executor(Protocol):
 
         A cancel is one `CancelledError` at the current await.
         """
+
+
+class IncompleteWorkflows(ExecutorError):
+    """
+    Raise it in `workflows()` to say what is wrong and yet list what there is.
+
+    `workflows` are listed and can be started; the message is reported beside them.
+    """
+
+    def __init__(self, message: str, workflows: Sequence[Workflow]) -> None:
+        super().__init__(message)
+        self.workflows = workflows
 
 
 @define
@@ -150,17 +166,16 @@ class Executors:
         """
         Ask every usable executor for its workflows in a project, `seconds` each.
 
-        Returns the lists by executor name, and the reasons of those that gave none.
+        Returns the lists by executor name, and what the executors say is wrong.
         """
         names = [name for name in self.plugins if self.get(name) is not None]
         lists: dict[str, list[Workflow]] = {}
         errors: dict[str, str] = {}
         answers = await asyncio.gather(*(self._ask(name, project, seconds) for name in names))
-        for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer, str):
-                errors[name] = answer
-            else:
-                lists[name] = answer
+        for name, (listed, reason) in zip(names, answers, strict=True):
+            lists[name] = listed
+            if reason:
+                errors[name] = reason
         return lists, errors
 
     async def workflow(
@@ -175,14 +190,14 @@ class Executors:
             if plugin is not None:
                 reason = f"executor {executor_name!r} is {plugin.status}: {plugin.reason}"
             raise WorkflowNotFound(reason)
-        answer = await self._ask(executor_name, project, seconds)
-        if isinstance(answer, str):
-            raise WorkflowNotFound(
-                f"executor {executor_name!r} cannot list its workflows: {answer}"
-            )
-        for workflow in answer:
+        listed, reason = await self._ask(executor_name, project, seconds)
+        for workflow in listed:
             if workflow.name == name:
                 return executor_name, executor, workflow
+        if reason:
+            raise WorkflowNotFound(
+                f"executor {executor_name!r} cannot list its workflows: {reason}"
+            )
         raise WorkflowNotFound(f"executor {executor_name!r} has no workflow {name[:64]!r} here")
 
     async def close(self) -> None:
@@ -195,37 +210,46 @@ class Executors:
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_SECONDS)
 
-    async def _ask(self, name: str, project: Project, seconds: float) -> list[Workflow] | str:
+    async def _ask(self, name: str, project: Project, seconds: float) -> _Listed:
         executor = self.get(name)
         assert executor is not None
         task = asyncio.create_task(_list(executor, project))
         await asyncio.wait([task], timeout=seconds)
         if not task.done():
             task.cancel()
-            return f"its workflows() did not answer within {seconds:g} s"
-        answer = "its workflows() was cancelled" if task.cancelled() else task.result()
-        if isinstance(answer, str):
-            logger.warning("executor lists no workflows", executor=name, reason=answer)
-        return answer
+            return [], f"its workflows() did not answer within {seconds:g} s"
+        listed, reason = (
+            ([], "its workflows() was cancelled") if task.cancelled() else task.result()
+        )
+        if reason:
+            logger.warning("executor cannot list its workflows", executor=name, reason=reason)
+        return listed, reason
 
 
-async def _list(executor: Executor, project: Project) -> list[Workflow] | str:
+_Listed = tuple[list[Workflow], str]
+"""An executor's workflows, and what it says is wrong."""
+
+
+async def _list(executor: Executor, project: Project) -> _Listed:
+    reason = ""
     try:
         given: list[object] = list(await executor.workflows(project))
     except asyncio.CancelledError:
         raise
+    except IncompleteWorkflows as error:
+        given, reason = list(error.workflows), error.message
     except ExecutorError as error:
-        return error.message
+        return [], error.message
     except BaseException as error:
         logger.warning("workflows() failed", exc_info=error)
-        return _in_words(error)
+        return [], _in_words(error)
     workflows = [workflow for workflow in given if isinstance(workflow, Workflow)]
     if len(workflows) != len(given):
-        return "its workflows() gave something that is no Workflow"
+        return [], "its workflows() gave something that is no Workflow"
     names = [workflow.name for workflow in workflows]
     if len(set(names)) != len(names):
-        return "its workflows() gave two workflows of one name"
-    return workflows
+        return [], "its workflows() gave two workflows of one name"
+    return workflows, reason
 
 
 async def _load(plugin: Plugin, point: EntryPoint, options: Mapping[str, Any]) -> None:
