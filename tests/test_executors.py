@@ -53,8 +53,7 @@ async def test_a_failing_executor_is_reported_beside_the_others_lists() -> None:
         }
     )
     lists, errors = await executors.workflows(PROJECT, 5)
-    assert lists["good"] == [build]
-    assert not (lists["refusing"] or lists["buggy"] or lists["twice"])
+    assert {name: listed for name, listed in lists.items() if listed} == {"good": [build]}
     assert errors == {
         "refusing": "there is no network",
         "buggy": "KeyError: 'x'",
