@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from aosui._logging import logger
+from aosui.blocking import in_thread
 from aosui.channel import ProjectChannel
 from aosui.errors import ExecutorError, WorkflowNotFound
+from aosui.failure import in_words
 from aosui.values import Project, Run, Workflow
 
-__all__ = ["API_VERSION", "GROUP", "Executor", "Executors", "IncompleteWorkflows", "Plugin"]
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "TASK_PREFIX",
+    "BrokenExecutor",
+    "Executor",
+    "Executors",
+    "IncompleteWorkflows",
+    "Isolate",
+    "Listing",
+    "Plugin",
+    "list_workflows",
+]
 
-GROUP = "aosui.executors"
-API_VERSION = 1
-IMPORT_SECONDS = 5.0
-CLOSE_SECONDS = 5.0
+GROUP: Final = "aosui.executors"
+API_VERSION: Final = 1
+IMPORT_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 5.0
+TASK_PREFIX: Final = "executor "
+"""A task in which an executor's own code runs is named so, and then as the executor."""
 
 
 class Executor(Protocol):
     """
     What a plugin provides; no base class is needed.
 
-    `api_version = 1` is expected of the class. `async def close(self) -> None` is optional and
-    awaited at shutdown.
+    `api_version = 1` is expected of the class. Optional are `async def close(self) -> None`,
+    awaited at shutdown, and, for an executor that can end its runs by force, `def
+    run_abandoned(self, run_id: str) -> None`, called when a cancelled run does not end.
     """
 
     async def workflows(self, project: Project) -> Sequence[Workflow]:
@@ -60,12 +76,27 @@ class IncompleteWorkflows(ExecutorError):
         self.workflows = workflows
 
 
+class BrokenExecutor(ExecutorError):
+    """
+    Raised by an executor that turns out to be unusable as it is.
+
+    `becomes` is the plugin's status, with the message as its reason, until it lists workflows.
+    """
+
+    def __init__(
+        self, message: str, *, becomes: Literal["broken", "incompatible"] = "broken"
+    ) -> None:
+        super().__init__(message, code="executorBroken", retryable=True)
+        self.becomes = becomes
+
+
 @define
 class Plugin:
     """
     One executor and what is known about it.
 
-    `status` is ok, broken, incompatible or duplicate; `reason` says why it is not ok.
+    `status` is ok, broken, incompatible or duplicate; `reason` says why it is not ok. `blocked` is
+    the last time that it blocked the event loop, as `GET /executors` shows it.
     """
 
     name: str
@@ -75,6 +106,57 @@ class Plugin:
     reason: str = ""
     executor: Executor | None = field(default=None, repr=False)
     blocked: Mapping[str, Any] | None = None
+
+    def take(self, make: Callable[[], Any], kind: object = None) -> None:
+        """Make the executor and judge it, whatever it does; `kind` is its class or factory."""
+        try:
+            executor = make()
+        except BaseException as error:
+            self.status, self.reason = "broken", f"cannot be constructed: {in_words(error)}"
+            return
+        try:
+            version = getattr(executor, "api_version", getattr(kind, "api_version", API_VERSION))
+            methods = {name: getattr(executor, name, None) for name in ("workflows", "execute")}
+        except BaseException as error:
+            self.status, self.reason = "broken", f"cannot be looked at: {in_words(error)}"
+            return
+        if type(version) is not int or version != API_VERSION:
+            self.status = "incompatible"
+            self.reason = f"it is written for api_version {version!r}, this is {API_VERSION}"
+            return
+        for name, method in methods.items():
+            if not inspect.iscoroutinefunction(method):
+                self.status, self.reason = "broken", f"its {name} is not an async method"
+                return
+        self.status, self.reason, self.executor = "ok", "", executor
+
+    def load(self, point: EntryPoint, options: Mapping[str, Any]) -> None:
+        """Import what an entry point names, and make and judge the executor."""
+        self._take_outcome(_import(point), options)
+
+    async def load_in_thread(self, point: EntryPoint, options: Mapping[str, Any]) -> None:
+        """Do the same with the import in a thread of its own: it may take long."""
+        outcome = await in_thread(partial(_import, point), name=f"import {self.name}")
+        self._take_outcome(outcome, options)
+
+    def _take_outcome(self, outcome: object, options: Mapping[str, Any]) -> None:
+        if isinstance(outcome, _NotImported):
+            self.status, self.reason = "broken", outcome.reason
+            return
+        factory: Any = outcome
+        self.take(lambda: factory(**options), factory)
+
+    def report(self) -> None:
+        """Write one line about it into the log."""
+        words = {
+            "executor": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+        }
+        if self.status == "ok":
+            logger.info("executor is usable", **words)
+        else:
+            logger.warning("executor is not usable", code=self.status, **words, reason=self.reason)
 
 
 Isolate = Callable[[str, str, Mapping[str, Any]], Executor]
@@ -91,9 +173,11 @@ class Executors:
 
     def __init__(self, instances: Mapping[str, Executor] | None = None) -> None:
         self.plugins: dict[str, Plugin] = {}
+        self.importing: list[asyncio.Task[None]] = []
         for name, executor in (instances or {}).items():
-            module = type(executor).__module__.partition(".")[0]
-            self.plugins[name] = _judge(Plugin(name, module), type(executor), executor)
+            plugin = Plugin(name, type(executor).__module__.partition(".")[0])
+            plugin.take(partial(lambda given: given, executor))
+            self.plugins[name] = plugin
 
     @classmethod
     async def load(
@@ -108,57 +192,63 @@ class Executors:
         Import and construct the plugins of the entry point group `aosui.executors`.
 
         `options` are the config tables by executor name. One whose import takes longer than
-        `import_seconds` is reported as broken until it has ended, and used from then on.
+        `import_seconds` is reported as broken until it has ended, and used from then on. Those with
+        `isolation = "process"` are made by `isolate` and not imported here.
         """
         executors = cls()
         options = options or {}
         points: dict[str, list[EntryPoint]] = {}
         for point in entry_points(group=GROUP) if found is None else found:
             points.setdefault(point.name, []).append(point)
-        loads: list[asyncio.Task[None]] = []
+        imports: dict[asyncio.Task[None], Plugin] = {}
         for name, same in sorted(points.items()):
-            plugin = Plugin(name, *_distribution(same[0]))
-            executors.plugins[name] = plugin
-            if len({_distribution(point) for point in same}) > 1:
-                plugin.status = "duplicate"
-                dists = ", ".join(sorted(" ".join(_distribution(point)) for point in same))
-                plugin.reason = f"several distributions provide it: {dists}; uninstall all but one"
-                continue
+            point = same[0]
+            plugin = executors.plugins[name] = Plugin(name, *_distribution(point))
             table = dict(options.get(name, {}))
             isolation = table.pop("isolation", None)
-            if isolation == "process" and isolate is not None:
-                _construct(plugin, same[0], partial(isolate, name, same[0].value, table))
-                continue
-            plugin.status = "broken"
-            plugin.reason = f"its import has not ended after {import_seconds:g} s"
-            loads.append(asyncio.create_task(_load(plugin, same[0], table)))
+            if len({(*_distribution(other), other.value) for other in same}) > 1:
+                plugin.status = "duplicate"
+                dists = ", ".join(sorted(" ".join(_distribution(other)) for other in same))
+                plugin.reason = f"several distributions provide it: {dists}; uninstall all but one"
+            elif isolation is None:
+                plugin.status = "broken"
+                plugin.reason = f"its import has not ended after {import_seconds:g} s"
+                task = asyncio.create_task(
+                    plugin.load_in_thread(point, table), name=f"{TASK_PREFIX}{name}"
+                )
+                imports[task] = plugin
+            elif isolation != "process" or isolate is None:
+                plugin.status = "broken"
+                plugin.reason = f'isolation must be "process" or left out, not {isolation!r}'
+                if isolation == "process":
+                    plugin.reason = "executors cannot be isolated in this application"
+            else:
+                plugin.take(partial(isolate, name, point.value, table))
         for name in options:
             if name not in points:
                 executors.plugins[name] = Plugin(
                     name, status="broken", reason="configured, but no installed plugin has the name"
                 )
-        if loads:
-            await asyncio.wait(loads, timeout=import_seconds)
+        if imports:
+            await asyncio.wait(imports, timeout=import_seconds)
+        for task, plugin in imports.items():
+            if not task.done():
+                task.add_done_callback(partial(_report_late, plugin))
+                executors.importing.append(task)
         for plugin in executors.plugins.values():
             if plugin.status != "ok":
-                logger.warning(
-                    "executor is not usable",
-                    code=plugin.status,
-                    executor=plugin.name,
-                    distribution=plugin.distribution,
-                    version=plugin.version,
-                    reason=plugin.reason,
-                )
+                plugin.report()
         return executors
 
     def adopt(self, others: Executors) -> None:
         """Take over what another collection has found."""
         self.plugins.update(others.plugins)
+        self.importing += others.importing
 
     def get(self, name: str) -> Executor | None:
-        """Return a usable executor."""
+        """Return an executor that can be asked; None when its plugin cannot be used at all."""
         plugin = self.plugins.get(name)
-        return plugin.executor if plugin is not None and plugin.status == "ok" else None
+        return plugin.executor if plugin is not None else None
 
     async def workflows(
         self, project: Project, seconds: float
@@ -172,10 +262,10 @@ class Executors:
         lists: dict[str, list[Workflow]] = {}
         errors: dict[str, str] = {}
         answers = await asyncio.gather(*(self._ask(name, project, seconds) for name in names))
-        for name, (listed, reason) in zip(names, answers, strict=True):
-            lists[name] = listed
-            if reason:
-                errors[name] = reason
+        for name, listing in zip(names, answers, strict=True):
+            lists[name] = list(listing.workflows)
+            if listing.problem:
+                errors[name] = listing.problem
         return lists, errors
 
     async def workflow(
@@ -190,115 +280,105 @@ class Executors:
             if plugin is not None:
                 reason = f"executor {executor_name!r} is {plugin.status}: {plugin.reason}"
             raise WorkflowNotFound(reason)
-        listed, reason = await self._ask(executor_name, project, seconds)
-        for workflow in listed:
+        listing = await self._ask(executor_name, project, seconds)
+        for workflow in listing.workflows:
             if workflow.name == name:
                 return executor_name, executor, workflow
-        if reason:
+        if listing.problem:
             raise WorkflowNotFound(
-                f"executor {executor_name!r} cannot list its workflows: {reason}"
+                f"executor {executor_name!r} cannot list its workflows: {listing.problem}"
             )
         raise WorkflowNotFound(f"executor {executor_name!r} has no workflow {name[:64]!r} here")
 
     async def close(self) -> None:
         """Close every executor that wants it; one that fails or hangs harms no other."""
+        for task in self.importing:
+            task.cancel()
         closing: list[asyncio.Task[None]] = []
         for plugin in self.plugins.values():
             close = getattr(plugin.executor, "close", None)
             if close is not None:
-                closing.append(asyncio.create_task(_close(plugin.name, close)))
+                closing.append(
+                    asyncio.create_task(
+                        _close(plugin.name, close), name=f"{TASK_PREFIX}{plugin.name}"
+                    )
+                )
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_SECONDS)
 
-    async def _ask(self, name: str, project: Project, seconds: float) -> _Listed:
-        executor = self.get(name)
-        assert executor is not None
-        task = asyncio.create_task(_list(executor, project))
-        await asyncio.wait([task], timeout=seconds)
-        if not task.done():
-            task.cancel()
-            return [], f"its workflows() did not answer within {seconds:g} s"
-        listed, reason = (
-            ([], "its workflows() was cancelled") if task.cancelled() else task.result()
+    async def _ask(self, name: str, project: Project, seconds: float) -> Listing:
+        plugin = self.plugins[name]
+        assert plugin.executor is not None
+        task = asyncio.create_task(
+            list_workflows(plugin.executor, project), name=f"{TASK_PREFIX}{name}"
         )
-        if reason:
-            logger.warning("executor cannot list its workflows", executor=name, reason=reason)
-        return listed, reason
+        try:
+            await asyncio.wait([task], timeout=seconds)
+        finally:
+            task.cancel()
+        if not task.done():
+            listing = Listing([], f"its workflows() did not answer within {seconds:g} s")
+        elif task.cancelled():
+            listing = Listing([], "its workflows() was cancelled")
+        elif isinstance(error := task.exception(), BrokenExecutor):
+            plugin.status, plugin.reason = error.becomes, error.message
+            listing = Listing([], error.message)
+        else:
+            plugin.status, plugin.reason = "ok", ""
+            listing = task.result()
+        if listing.problem:
+            logger.warning(
+                "executor cannot list its workflows", executor=name, reason=listing.problem
+            )
+        return listing
 
 
-_Listed = tuple[list[Workflow], str]
-"""An executor's workflows, and what it says is wrong."""
+@frozen
+class Listing:
+    """An executor's workflows in a project, and what it says is wrong."""
+
+    workflows: Sequence[Workflow]
+    problem: str = ""
 
 
-async def _list(executor: Executor, project: Project) -> _Listed:
-    reason = ""
+async def list_workflows(executor: Executor, project: Project) -> Listing:
+    """Ask an executor for its workflows; raises `BrokenExecutor` and CancelledError alone."""
+    problem = ""
     try:
         given: list[object] = list(await executor.workflows(project))
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, BrokenExecutor):
         raise
     except IncompleteWorkflows as error:
-        given, reason = list(error.workflows), error.message
+        given, problem = list(error.workflows), error.message
     except ExecutorError as error:
-        return [], error.message
+        return Listing([], error.message)
     except BaseException as error:
         logger.warning("workflows() failed", exc_info=error)
-        return [], _in_words(error)
+        return Listing([], in_words(error))
     workflows = [workflow for workflow in given if isinstance(workflow, Workflow)]
     if len(workflows) != len(given):
-        return [], "its workflows() gave something that is no Workflow"
+        return Listing([], "its workflows() gave something that is no Workflow")
     names = [workflow.name for workflow in workflows]
     if len(set(names)) != len(names):
-        return [], "its workflows() gave two workflows of one name"
-    return workflows, reason
+        return Listing([], "its workflows() gave two workflows of one name")
+    return Listing(workflows, problem)
 
 
-async def _load(plugin: Plugin, point: EntryPoint, options: Mapping[str, Any]) -> None:
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-
-    def tell(outcome: object) -> None:
-        if not done.done():
-            done.set_result(outcome)
-
-    def work() -> None:
-        try:
-            outcome: object = (point.load(),)
-        except BaseException as error:
-            outcome = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, outcome)
-
-    threading.Thread(target=work, name=f"aosui-import-{plugin.name}", daemon=True).start()
-    outcome = await done
-    if isinstance(outcome, BaseException):
-        plugin.reason = f"cannot be imported: {_in_words(outcome)}"
-        return
-    _construct(plugin, outcome[0], lambda: outcome[0](**options))
+@frozen
+class _NotImported:
+    reason: str
 
 
-def _construct(plugin: Plugin, kind: object, make: Callable[[], Executor]) -> None:
+def _import(point: EntryPoint) -> object:
     try:
-        executor = make()
+        return point.load()
     except BaseException as error:
-        plugin.status = "broken"
-        plugin.reason = f"cannot be constructed: {_in_words(error)}"
-        return
-    _judge(plugin, kind, executor)
+        return _NotImported(f"cannot be imported: {in_words(error)}")
 
 
-def _judge(plugin: Plugin, kind: object, executor: Executor) -> Plugin:
-    version = getattr(executor, "api_version", getattr(kind, "api_version", API_VERSION))
-    if not isinstance(version, int) or version != API_VERSION:
-        plugin.status = "incompatible"
-        plugin.reason = f"it is written for api_version {version!r}, this is {API_VERSION}"
-        return plugin
-    for method in ("workflows", "execute"):
-        if not inspect.iscoroutinefunction(getattr(executor, method, None)):
-            plugin.status = "broken"
-            plugin.reason = f"its {method} is not an async method"
-            return plugin
-    plugin.status, plugin.reason, plugin.executor = "ok", "", executor
-    return plugin
+def _report_late(plugin: Plugin, task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        plugin.report()
 
 
 async def _close(name: str, close: Callable[[], Any]) -> None:
@@ -311,10 +391,7 @@ async def _close(name: str, close: Callable[[], Any]) -> None:
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
-    dist = point.dist
-    return (dist.name, dist.version) if dist is not None else ("", "")
-
-
-def _in_words(error: BaseException) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    try:
+        return (point.dist.name, point.dist.version) if point.dist is not None else ("", "")
+    except Exception:  # its metadata are broken or gone
+        return "", ""

@@ -25,7 +25,6 @@ from aosui.clock import timestamp
 from aosui.errors import (
     AosuiError,
     ChannelClosed,
-    ExecutorFailure,
     InvalidAnswer,
     LimitExceeded,
     NotSerialisable,
@@ -44,16 +43,15 @@ from aosui.events import (
     RunUpdated,
     Stream,
 )
-from aosui.executors import Executor
+from aosui.executors import TASK_PREFIX, Executor
+from aosui.failure import failure_info
 from aosui.hub import Hub
 from aosui.limits import Limits
 from aosui.log import StoredRun
 from aosui.protocol import (
     MAX_ANSWERS_BYTES,
-    MAX_ERROR_BYTES,
     MAX_QUESTIONS_BYTES,
     MAX_RESULT_BYTES,
-    cut,
     encode,
     encode_data,
 )
@@ -167,7 +165,9 @@ class SupervisedRun:
     def start(self, record: Record) -> None:
         """Publish `queued` and begin; the executor starts once that is in the log."""
         seq = self._publish(record)
-        self._task = asyncio.create_task(self._work(seq))
+        self._task = asyncio.create_task(
+            self._work(seq), name=f"{TASK_PREFIX}{self.status.executor}"
+        )
         self._task.add_done_callback(self._ended)
 
     def admit(self) -> None:
@@ -189,6 +189,9 @@ class SupervisedRun:
             return
         self._log.warning("executor does not end: abandoned", code="executorAbandoned")
         self._finish_unreturned(abandoned=True)
+        end_by_force = getattr(self._executor, "run_abandoned", None)
+        if end_by_force is not None:
+            end_by_force(self.id)
 
     def feed(self, text: str) -> None:
         """Take a text for `inputs()`; raises `RunNotActive`, `LimitExceeded`."""
@@ -358,15 +361,10 @@ class SupervisedRun:
             self._finish("succeeded", result=msgspec.json.decode(encoded))
 
     def _fail(self, error: BaseException) -> None:
-        if isinstance(error, ExecutorFailure | LimitExceeded):
-            info = ErrorInfo(error.code, error.message, error.retryable, error.details)
-        elif isinstance(error, AosuiError):
-            info = ErrorInfo("executorFailed", error.message)
-        else:
-            words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            info = ErrorInfo("executorFailed", words)
+        info = failure_info(error)
+        if not isinstance(error, AosuiError):
             self._log.error("executor failed", code=info.code, exc_info=error)
-        self._finish("failed", error=_fit(info))
+        self._finish("failed", error=info)
 
     def _finish_unreturned(self, *, abandoned: bool) -> None:
         """Finish a run whose executor was cancelled, timed out, or does not end."""
@@ -522,19 +520,6 @@ def _publish_closed(hub: Hub, closed: ClosedQuestion, record: Record) -> int:
         ),
         request=record,
     )
-
-
-def _fit(info: ErrorInfo) -> ErrorInfo:
-    """Cut an error to what fits: first its details go, then the end of its message."""
-    message = info.message.encode("utf-8", "replace").decode()
-    info = msgspec.structs.replace(info, message=message)
-    try:
-        if len(encode(info)) <= MAX_ERROR_BYTES:
-            return info
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
-        pass
-    room = MAX_ERROR_BYTES - 256
-    return ErrorInfo(cut(info.code, 128), cut(message, room), info.retryable)
 
 
 def check_answers(question: Question, answers: Mapping[str, str | list[str]]) -> None:

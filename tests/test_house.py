@@ -26,10 +26,10 @@ LAYERS = [
     {"runner"},
     {"supervision"},
     {"hub"},
-    {"isolation", "connection"},
+    {"isolation", "executor_process", "connection"},
     {"snapshot"},
-    {"executors", "process", "blocking", "orphans", "frames"},
-    {"pipe", "reaper", "channel"},
+    {"executors", "tree", "process", "blocking", "orphans", "frames"},
+    {"pipe", "reaper", "channel", "failure"},
     {"log", "protocol", "limits", "values", "events", "clock", "_logging", "errors"},
 ]
 """From the top of the house to its ground: a module imports from its own layer or from below."""

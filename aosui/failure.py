@@ -1,0 +1,41 @@
+"""What viewers are told about an exception that an executor raised."""
+
+from __future__ import annotations
+
+import msgspec
+
+from aosui.errors import AosuiError, ExecutorFailure, LimitExceeded
+from aosui.events import ErrorInfo
+from aosui.protocol import MAX_ERROR_BYTES, cut, encode
+
+__all__ = ["failure_info", "fit_error", "in_words"]
+
+
+def failure_info(error: BaseException) -> ErrorInfo:
+    """Make the error of a failed run; it fits an event."""
+    if isinstance(error, ExecutorFailure | LimitExceeded):
+        return fit_error(ErrorInfo(error.code, error.message, error.retryable, error.details))
+    words = error.message if isinstance(error, AosuiError) else in_words(error)
+    return fit_error(ErrorInfo(ExecutorFailure.code, words))
+
+
+def in_words(error: BaseException) -> str:
+    """Say what an exception is: its type and its message."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def fit_error(info: ErrorInfo) -> ErrorInfo:
+    """Cut an error to what fits: first its details go, then the end of its message."""
+    message = info.message.encode("utf-8", "replace").decode()
+    info = msgspec.structs.replace(info, message=message)
+    try:
+        if len(encode(info)) <= MAX_ERROR_BYTES:
+            return info
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        pass
+    room = MAX_ERROR_BYTES - 256
+    return ErrorInfo(cut(info.code, 128), cut(message, room), info.retryable)
