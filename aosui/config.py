@@ -39,16 +39,18 @@ class ServerConfig:
     The table `[server]`: the options of `aosui serve` by the same names, lists where they repeat.
 
     None leaves the default to the command line. `dormant_after` is in seconds, or "never".
+    `synchronous = "FULL"` lets the SQLite log survive a power loss too, at the price of a wait for
+    the disk with each batch.
     """
 
     host: str | None = None
     port: int | None = None
     log: str | None = None
-    token: str | None = None
     root: list[str] = Factory(list)
     allow_host: list[str] = Factory(list)
     prefix: str | None = None
     dormant_after: float | Literal["never"] | None = None
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
 
 
 @frozen
