@@ -157,12 +157,15 @@ async def test_reading_starts_anywhere_and_stops_at_its_bounds(log: EventLog) ->
 async def test_the_oldest_go_when_the_kept_bytes_exceed_the_limit(make_log: MakeLog) -> None:
     owner = Owner(make_log(kept_bytes=64_000))
     await owner.open()
+    drops = set()
     for seq in range(1, 3001):
         first_seq = await owner.append(entry(seq, 100))
+        drops.add(first_seq)
         kept = seq - first_seq + 1
         assert kept * 100 <= 64_000
         assert first_seq == 1 or kept * 100 >= 62_000
         assert owner.batches[-1][2] == first_seq
+    assert len(drops) < 3000 / 8, "a 64th goes at once, not a little with every append"
     assert await owner.read(first_seq - 1) == [entry(s, 100) for s in range(first_seq, 3001)]
     with pytest.raises(NotKept) as raised:
         await owner.read(first_seq - 2)
@@ -243,6 +246,17 @@ async def test_final_runs_go_in_the_order_of_their_end_and_active_ones_never(
     found = [await log.checkpoint(owner.project_id, name) for name in ("long", "endless", "r4")]
     assert found == [b"1", b"2", b"3"]
     assert await log.checkpoint(owner.project_id, "r2") is None
+
+
+async def test_a_final_run_stored_again_keeps_its_place(make_log: MakeLog) -> None:
+    owner = Owner(make_log(kept_runs=2))
+    await owner.open()
+    for name in "abb":
+        await owner.append(entry(owner.seq + 1), runs=[run(name, final=True)])
+    assert await owner.run_ids() == ["b", "a"]
+    await owner.append(entry(owner.seq + 1), runs=[run("a", final=True, text="again")])
+    await owner.append(entry(owner.seq + 1), runs=[run("c", final=True)])
+    assert await owner.run_ids() == ["c", "b"]
 
 
 async def test_the_last_checkpoint_counts(log: EventLog) -> None:
