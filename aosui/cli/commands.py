@@ -14,12 +14,11 @@ from typing import ParamSpec, TypeVar
 
 import aiohttp
 import click
-from rich.console import Console
-from rich.table import Table
 
 from aosui.app import create_app
 from aosui.cli import follow
 from aosui.cli.logs import configure_logging
+from aosui.cli.safe import plain
 from aosui.cli.serve import (
     Failure,
     ServeOptions,
@@ -242,12 +241,12 @@ def projects() -> None:
 
     async def show(api: Api) -> None:
         listed, _ = await api.projects()
-        table = Table("project", "name", "root", "runs", box=None, header_style="bold")
+        rows = [("PROJECT", "NAME", "RUNS", "ROOT")]
         for project in listed or ():
             activity = project["activity"]
             said = ", ".join(f"{count} {word}" for word, count in activity.items() if count)
-            table.add_row(project["projectId"], project["name"], project["root"], said or "idle")
-        Console(highlight=False, soft_wrap=True).print(table)
+            rows.append((project["projectId"], project["name"], said or "idle", project["root"]))
+        _show_columns(rows)
 
     _with_server(show)
 
@@ -261,14 +260,12 @@ def executors(check: bool, config: Path | None) -> None:
     configured = load_config(config)
     logging.getLogger("aosui").addHandler(logging.NullHandler())
     found = asyncio.run(Executors.load(configured.executors))
-    table = Table(
-        "executor", "distribution", "version", "status", "reason", box=None, header_style="bold"
-    )
+    rows = [("EXECUTOR", "DISTRIBUTION", "VERSION", "STATUS", "REASON")]
     for plugin in found.plugins.values():
-        table.add_row(
-            plugin.name, plugin.distribution, plugin.version, plugin.status, plugin.reason
+        rows.append(
+            (plugin.name, plugin.distribution, plugin.version, plugin.status, plugin.reason)
         )
-    Console(highlight=False, soft_wrap=True).print(table)
+    _show_columns(rows)
     if check and any(plugin.status != "ok" for plugin in found.plugins.values()):
         leave(1)
     leave(0)
@@ -284,6 +281,14 @@ def new_executor(name: str) -> None:
     except (ValueError, OSError) as error:
         raise Failure(str(error)) from None
     click.echo(f"{path} is there: its README says how to go on")
+
+
+def _show_columns(rows: Sequence[Sequence[str]]) -> None:
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
 
 
 def _with_server(use: Callable[[Api], Awaitable[None]]) -> None:
