@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -261,10 +261,10 @@ def executors(check: bool, config: Path | None) -> None:
     logging.getLogger("aosui").addHandler(logging.NullHandler())
     found = asyncio.run(Executors.load(configured.executors))
     rows = [("EXECUTOR", "DISTRIBUTION", "VERSION", "STATUS", "REASON")]
-    for plugin in found.plugins.values():
-        rows.append(
-            (plugin.name, plugin.distribution, plugin.version, plugin.status, plugin.reason)
-        )
+    rows += [
+        (plugin.name, plugin.distribution, plugin.version, plugin.status, plugin.reason)
+        for plugin in found.plugins.values()
+    ]
     _show_columns(rows)
     if check and any(plugin.status != "ok" for plugin in found.plugins.values()):
         leave(1)
