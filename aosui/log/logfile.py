@@ -14,6 +14,7 @@ import os
 import socket
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime
 from typing import Final, Literal
 from urllib.parse import quote
@@ -32,6 +33,7 @@ SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = int.from_bytes(b"aosu", "big")
 BUSY_SECONDS: Final = 1.0
 """How long a call waits for a stranger who has the file locked before it fails."""
+SMALLEST_BYTES: Final = 512
 PAGE_BYTES: Final = 8192
 CHECKPOINT_PAGES: Final = 500
 """4 MiB: less costs more in all, more makes a single append wait longer."""
@@ -121,6 +123,8 @@ class LogFile:
     def _open(self) -> None:
         if os.path.exists(self._marker):
             self._move_aside("damage was seen when it was last used")
+        elif os.path.isfile(self.path) and 0 < os.path.getsize(self.path) < SMALLEST_BYTES:
+            self._move_aside("file is not a database")  # SQLite would take it for an empty one
         try:
             self._connect()
         except sqlite3.DatabaseError as error:
@@ -229,6 +233,7 @@ class LogFile:
         thread.start()
 
     def _check(self, connection: sqlite3.Connection) -> None:
+        began = time.perf_counter()
         with contextlib.closing(connection):
             try:
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -238,6 +243,12 @@ class LogFile:
                 found = str(error)
         if found != "ok":
             self._mark_damaged(found)
+            return
+        logger.info(
+            "the event log was not closed last time: it is undamaged",
+            path=self.path,
+            seconds=round(time.perf_counter() - began, 3),
+        )
 
     def _mark_damaged(self, found: str) -> None:
         if os.path.exists(self._marker):

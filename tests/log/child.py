@@ -1,7 +1,7 @@
 """
-A process that appends until it is killed: `python child.py PATH [SYNCHRONOUS]`.
+A process that appends until it is killed: `python child.py PATH SYNCHRONOUS`.
 
-It prints its epoch, then the head after each append that returned.
+It prints its epoch, then the head after each batch that was delivered.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from aosui.log.sqlite import SqliteLog
 
 
 def take(entries: Sequence[bytes], runs: Sequence[StoredRun], first_seq: int) -> None:
-    print(int(first_seq and entries[-1]), flush=True)
+    print(int(entries[-1]), flush=True)
 
 
-async def main(path: str, synchronous: str = "NORMAL") -> None:
+async def main(path: str, synchronous: str) -> None:
     log = SqliteLog(path, synchronous=cast("Synchronous", synchronous))
     position = await log.open("p", take)
     print(position.epoch, flush=True)
