@@ -45,7 +45,7 @@ def test_the_lock_file_tells_the_package_manager(root: Path, lock: str, manager:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "truncated"),
+        ("", "is not JSON: Input data was truncated"),
         ("{", "truncated"),
         ("[]", "Expected `object`, got `array`"),
         ('{"scripts": []}', "Expected `object`, got `array`"),

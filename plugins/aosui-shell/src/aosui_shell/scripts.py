@@ -41,8 +41,11 @@ def find_scripts(root: Path) -> Found:
     except OSError as error:
         found.problems.append(f"{FILE}: {error.strerror}")
         return found
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.ValidationError as error:
         found.problems.append(f"{FILE}: {error}")
+        return found
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        found.problems.append(f"{FILE}: is not JSON: {error}")
         return found
     manager = package_manager(root)
     for name, script in package.scripts.items():
