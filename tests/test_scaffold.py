@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,7 @@ def run(*argv: str | Path, cwd: Path) -> str:
         if not key.startswith(("PYTHON", "PYTEST", "COV", "AOSUI"))
     }
     environment |= {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment |= {"XDG_STATE_HOME": str(cwd / ".state"), "XDG_CONFIG_HOME": str(cwd / ".config")}
     done = subprocess.run(
         argv,
         cwd=cwd,
@@ -117,8 +119,11 @@ def install(python: Path, package: Path, *, cwd: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_package_installs_and_passes_its_own_tests(tmp_path: Path, fresh: Path) -> None:
-    top = new_executor("my-build", tmp_path / "work")
+def test_a_package_installs_passes_its_tests_and_runs_on_a_server(
+    tmp_path: Path, fresh: Path
+) -> None:
+    assert "aosui-my-build" in run(fresh, "-m", "aosui", "new-executor", "my-build", cwd=tmp_path)
+    top = tmp_path / "aosui-my-build"
     install(fresh, top, cwd=tmp_path)
     for package in ("aosui", "aosui_my_build"):
         where = run(fresh, "-c", f"import {package} as m; print(m.__file__)", cwd=tmp_path)
@@ -127,3 +132,14 @@ def test_the_package_installs_and_passes_its_own_tests(tmp_path: Path, fresh: Pa
     assert "no issues found" in run(fresh, "-m", "mypy", cwd=top)
     run(sys.executable, "-m", "ruff", "check", "--isolated", cwd=top)
     run(sys.executable, "-m", "ruff", "format", "--isolated", "--diff", cwd=top)
+    listed = run(fresh, "-m", "aosui", "executors", cwd=tmp_path)
+    assert re.search(r"my-build +aosui-my-build +0\.1\.0 +ok", listed)
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "poem.txt").write_text("one\ntwo\nthree\n")
+    (site / "other.py").write_text("\n")
+    ran = run(
+        fresh, "-m", "aosui", "run", site, "my-build:count", "-p", "pattern=*.txt", cwd=tmp_path
+    )
+    assert "poem.txt: 3" in ran
+    assert "other.py" not in ran

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from attrs import frozen
 
 from aosui.errors import ExecutorError, NotSerialisable
-from aosui.executors import API_VERSION, Executor
+from aosui.executors import API_VERSION, Executor, IncompleteWorkflows
 from aosui.protocol import MAX_RESULT_BYTES, encode_data
 from aosui.testing.leftovers import Census, Marked
 from aosui.testing.recording import Answers, RecordingChannel
@@ -166,6 +166,12 @@ class _Suite:
             listed: Any = await asyncio.wait_for(asked, self._grace)
         except TimeoutError:
             raise _Broken(f"workflows: workflows() takes more than {self._grace:g} s") from None
+        except IncompleteWorkflows as error:
+            listed = error.workflows
+        except _Broken:
+            raise
+        except Exception as error:
+            raise _Broken(f"workflows: workflows() raises {error!r}") from error
         if not isinstance(listed, Sequence) or isinstance(listed, str):
             raise _Broken(f"workflows: workflows() returns {listed!r}, no sequence of Workflow")
         for workflow in listed:

@@ -17,6 +17,7 @@ import pytest
 
 from aosui import (
     ExecutorError,
+    IncompleteWorkflows,
     Param,
     Project,
     ProjectChannel,
@@ -170,12 +171,17 @@ async def nothing() -> None:
     pass
 
 
+async def failing() -> list[Workflow]:
+    raise KeyError("oops")
+
+
 @pytest.mark.parametrize(
     ("workflows", "reason"),
     [
         (slow, "takes more than 0.5 s"),
         (twice, "lists 'work' twice"),
         (names, "lists 'work', which is no Workflow"),
+        (failing, "raises KeyError('oops')"),
         (nothing, "returns None, no sequence of Workflow"),
         (lambda: [Workflow("work")], "workflows() is no coroutine: write `async def workflows`"),
     ],
@@ -184,6 +190,13 @@ async def test_workflows(tmp_path: Path, workflows: Callable[[], Any], reason: s
     said = await caught(tmp_path, Made(workflows=workflows))
     assert said.startswith("workflows: ")
     assert reason in said
+
+
+async def test_workflows_that_are_not_all_there(tmp_path: Path) -> None:
+    async def some() -> list[Workflow]:
+        raise IncompleteWorkflows("one cannot be read", [Workflow("work")])
+
+    await check_executor(lambda: Made(workflows=some), tmp_path)
 
 
 async def exits(channel: ProjectChannel) -> None:
