@@ -180,9 +180,13 @@ def encode_data(data: object, max_bytes: int | None, *, what: str) -> bytes:
     """
     try:
         encoded = encode(data)
+        # An author's `msgspec.Raw` is copied as it stands, and may be anything.
+        _decoder.decode(encoded)
+        if b"\n" in encoded:
+            encoded = msgspec.json.format(encoded, indent=-1)
     except RecursionError:
         raise NotSerialisable(f"{what} is nested too deeply") from None
-    except UnicodeEncodeError:
+    except UnicodeError:
         raise NotSerialisable(f"{what} has text that is not valid Unicode") from None
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise NotSerialisable(f"{what} cannot be written as JSON: {error}") from None
@@ -205,13 +209,13 @@ def decode_object(data: str | bytes) -> dict[str, Any]:
     """Decode a JSON object from outside: raises `BadJson`, `BadRequest`."""
     try:
         value = _decoder.decode(data)
+        _refuse_unsafe_integers(value, "$")
     except RecursionError:
         raise BadJson("this JSON is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeError) as error:
         raise BadJson(f"this is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest("this must be a JSON object")
-    _refuse_unsafe_integers(value, "$")
     return value
 
 
