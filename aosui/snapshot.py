@@ -120,8 +120,8 @@ class Snapshot:
             final.appendleft(run.body)
         tails: list[bytes] = []
         for run_id, tail in self._tails.items():
-            room -= tail.size
-            if tail.entries and room >= 0:
+            if tail.entries and tail.size <= room:
+                room -= tail.size
                 tails.append(b'"' + run_id + b'":[' + b",".join(tail.entries) + b"]")
         bodies = [*final, *(run.body for run in self._active.values())]
         return b"%b,%b%b%b%b%b" % (
