@@ -31,6 +31,7 @@ from aosui.lag import LagMeter
 from aosui.limits import Limits
 from aosui.log import EventLog
 from aosui.log.memory import MemoryLog
+from aosui.plugins import load_plugins
 from aosui.registry import ProjectRegistry
 from aosui.values import Project
 from aosui.websocket import WebSocketDoor
@@ -215,7 +216,7 @@ def _add_routes(
         if isinstance(executors, Mapping):
             registry.executors.adopt(Executors(executors))
         else:
-            registry.executors.adopt(await (executors or _installed)())
+            registry.executors.adopt(await (executors or load_plugins)())
         for root in projects:
             await registry.open(root)
         lag.start()
@@ -228,10 +229,6 @@ def _add_routes(
 
     host.cleanup_ctx.append(life)
     host.on_shutdown.append(shut_down)
-
-
-async def _installed() -> Executors:
-    return await Executors.load()
 
 
 def _add_page(part: web.Application) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "API_VERSION",
     "GROUP",
     "TASK_PREFIX",
+    "Becomes",
     "BrokenExecutor",
     "Executor",
     "Executors",
@@ -76,6 +77,9 @@ class IncompleteWorkflows(ExecutorError):
         self.workflows = workflows
 
 
+Becomes = Literal["broken", "incompatible"]
+
+
 class BrokenExecutor(ExecutorError):
     """
     Raised by an executor that turns out to be unusable as it is.
@@ -83,9 +87,7 @@ class BrokenExecutor(ExecutorError):
     `becomes` is the plugin's status, with the message as its reason, until it lists workflows.
     """
 
-    def __init__(
-        self, message: str, *, becomes: Literal["broken", "incompatible"] = "broken"
-    ) -> None:
+    def __init__(self, message: str, *, becomes: Becomes = "broken") -> None:
         super().__init__(message, code="executorBroken", retryable=True)
         self.becomes = becomes
 

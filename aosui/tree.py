@@ -13,7 +13,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 
 from aosui.blocking import in_thread
 from aosui.orphans import MARKER, end_marked, new_mark
@@ -26,17 +25,31 @@ class ProcessTree:
     """
     One process in a session of its own, with everything below it.
 
-    It runs on the descriptors given, which are closed here once it has them, and without aosui's
-    own secrets in its environment. `exited` is its exit status (negative: the signal), None when
-    the reaper was killed; it raises OSError when the process could not be started. `gone` is done
-    once nothing is left of the tree.
+    `stdin`, `stdout` and `stderr` are our ends of its pipes, and whoever made the tree closes
+    them. aosui's own secrets are not in its environment. `exited` is its exit status (negative: the
+    signal), None when the reaper was killed; it raises OSError when the process could not be
+    started. `gone` is done once nothing is left of the tree. Raises OSError.
     """
 
-    def __init__(self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int) -> None:
+    def __init__(self, *argv: str) -> None:
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._argv = list(argv)
+        self._argv = argv
         self._mark = ""
-        self._control, self._reapers_control = socket.socketpair()
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            self._control, self._reapers_control = socket.socketpair()
+            ours.enter_context(self._control)
+            theirs.enter_context(self._reapers_control)
+            stdin, self.stdin = os.pipe()
+            ours.callback(os.close, self.stdin)
+            theirs.callback(os.close, stdin)
+            self.stdout, stdout = os.pipe()
+            ours.callback(os.close, self.stdout)
+            theirs.callback(os.close, stdout)
+            self.stderr, stderr = os.pipe()
+            ours.callback(os.close, self.stderr)
+            theirs.callback(os.close, stderr)
+            ours.pop_all()
+            self._theirs = theirs.pop_all()
         self._control.setblocking(False)
         self.gone = asyncio.create_task(self._watch(stdin, stdout, stderr))
 
@@ -73,9 +86,7 @@ class ProcessTree:
                 self.exited.set_exception(OSError(int(number), os.strerror(int(number))))
 
     def _start(self, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-        with self._reapers_control, contextlib.ExitStack() as ends:
-            for descriptor in (stdin, stdout, stderr):
-                ends.callback(os.close, descriptor)
+        with self._theirs:
             control = self._reapers_control.fileno()
             self._mark = new_mark()
             env = {name: value for name, value in os.environ.items() if name not in SECRETS}

@@ -26,10 +26,10 @@ LAYERS = [
     {"runner"},
     {"supervision"},
     {"hub"},
-    {"isolation", "executor_process", "connection"},
+    {"isolation", "remote", "executor_process", "connection"},
     {"snapshot"},
     {"executors", "tree", "process", "blocking", "orphans", "frames"},
-    {"pipe", "reaper", "channel", "failure"},
+    {"pipe", "reaper", "channel", "failure", "captured"},
     {"log", "protocol", "limits", "values", "events", "clock", "_logging", "errors"},
 ]
 """From the top of the house to its ground: a module imports from its own layer or from below."""

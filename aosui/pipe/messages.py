@@ -1,29 +1,19 @@
-"""
-The pipe between a server and an executor in another process: messages, frames, the window.
-
-`docs/pipe.md` says what they mean. A frame is its length, four bytes with the highest first, and
-that many bytes of JSON text: one message. Nothing here knows processes or executors.
-"""
+"""What goes over the pipe, as classes; `docs/pipe.md` says what each means."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import msgspec
 
 from aosui.events import ErrorInfo, PromptInfo, Stream
-from aosui.protocol import encode
 from aosui.values import REQUIRED, Param, Project, Workflow
 
 __all__ = [
     "FROM_EXECUTOR",
     "FROM_SERVER",
-    "MAX_FRAME_BYTES",
     "PIPE_VERSION",
-    "WINDOW_BYTES",
     "Ack",
     "Answer",
     "Ask",
@@ -35,16 +25,14 @@ __all__ = [
     "Emit",
     "Execute",
     "Failed",
-    "Frames",
     "FromExecutor",
     "FromServer",
     "Hello",
     "Input",
     "ListWorkflows",
+    "ListingInfo",
     "NextInput",
     "Output",
-    "Pipe",
-    "PipeError",
     "ProjectInfo",
     "Ready",
     "RunInfo",
@@ -55,17 +43,6 @@ __all__ = [
 ]
 
 PIPE_VERSION: Final = 1
-MAX_FRAME_BYTES: Final = 1024 * 1024
-WINDOW_BYTES: Final = 256 * 1024
-"""Frames of one run that the server has not acknowledged: past it, the executor waits."""
-READ_BYTES: Final = 64 * 1024
-HEAD_BYTES: Final = 4
-
-M = TypeVar("M")
-
-
-class PipeError(Exception):
-    """The other end says what is no message; nothing more of it can be understood."""
 
 
 class _Message(msgspec.Struct, rename="camel", frozen=True):
@@ -141,6 +118,13 @@ class WorkflowInfo(_Message, frozen=True):
         return Workflow(self.name, self.title, self.description, params, self.timeout)
 
 
+class ListingInfo(_Message, frozen=True):
+    """What a call of `workflows` gives: some workflows, and what is wrong with the others."""
+
+    workflows: list[WorkflowInfo] = []
+    problem: str = ""
+
+
 class RunInfo(_Message, frozen=True):
     """A run, with the real values of secret params; its id is the id of the call."""
 
@@ -169,7 +153,7 @@ class Hello(_Message, frozen=True, tag="hello"):
 
 
 class ListWorkflows(_Message, frozen=True, tag="workflows"):
-    """A call: `workflows(project)`; its result is a list of `WorkflowInfo`."""
+    """A call: `workflows(project)`; its result is a `ListingInfo`."""
 
     id: str
     project: ProjectInfo
@@ -233,7 +217,7 @@ class Broken(_Message, frozen=True, tag="broken"):
     """There will be no executor: the plugin cannot be used, for this reason."""
 
     version: int
-    status: Literal["broken", "incompatible"]
+    becomes: Literal["broken", "incompatible"]
     reason: str
 
 
@@ -328,68 +312,3 @@ FromExecutor = (
 
 FROM_SERVER: Final = msgspec.json.Decoder[FromServer](FromServer)
 FROM_EXECUTOR: Final = msgspec.json.Decoder[FromExecutor](FromExecutor)
-
-
-class Frames:
-    """Takes a stream of bytes apart into the payloads of its frames."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[bytearray]:
-        """Give what is complete; raises `PipeError` at a length that no frame has."""
-        rest = self._rest
-        rest += data
-        start = 0
-        while len(rest) - start >= HEAD_BYTES:
-            body = start + HEAD_BYTES
-            size = int.from_bytes(rest[start:body], "big")
-            if not 0 < size <= MAX_FRAME_BYTES:
-                raise PipeError(f"a frame of {size} bytes: at most {MAX_FRAME_BYTES} are allowed")
-            if len(rest) - body < size:
-                break
-            start = body + size
-            yield rest[body:start]
-        del rest[:start]
-
-
-class Pipe:
-    """One end: sends messages and receives those of the other direction."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.WriteTransport) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @property
-    def backlog(self) -> int:
-        """Bytes that the other end has not taken."""
-        return self._writer.get_write_buffer_size()
-
-    def send(self, message: msgspec.Struct) -> int:
-        """
-        Send a message and return the size of its frame; never waits.
-
-        Raises `PipeError` when it is too large, and what msgspec raises for data that is not JSON.
-        """
-        payload = encode(message)
-        if len(payload) > MAX_FRAME_BYTES:
-            raise PipeError(
-                f"a frame of {len(payload)} bytes: at most {MAX_FRAME_BYTES} are allowed"
-            )
-        self._writer.write(len(payload).to_bytes(HEAD_BYTES, "big") + payload)
-        return HEAD_BYTES + len(payload)
-
-    async def receive(self, decoder: msgspec.json.Decoder[M]) -> AsyncIterator[tuple[M, int]]:
-        """Iterate over messages and the sizes of their frames to the end; raises `PipeError`."""
-        frames = Frames()
-        while data := await self._reader.read(READ_BYTES):
-            for payload in frames.feed(data):
-                try:
-                    message = decoder.decode(payload)
-                except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-                    raise PipeError(f"not a message: {error}") from None
-                yield message, HEAD_BYTES + len(payload)
-
-    def close(self) -> None:
-        """Give up both directions; what is not sent yet is lost."""
-        self._writer.abort()
