@@ -656,7 +656,7 @@ async function body(response) {
   const value = await response.json().catch(() => null);
   if (response.ok && value !== null) return value;
   const message = `the server answered with HTTP ${response.status}`;
-  throw errorFrom(value?.error ?? { code: "badResponse", message, retryable: response.status >= 500 }, { status: response.status });
+  throw errorFrom(value?.error ?? { code: "badResponse", message, retryable: response.ok || response.status >= 500 }, { status: response.status });
 }
 
 /**
@@ -771,6 +771,31 @@ const OVER = new Set(["replaced", "signedOut", "closed"]);
  * @extends {Emitter<ProjectSocketEvents>}
  */
 export class ProjectSocket extends Emitter {
+  #clientId;
+  #WebSocket;
+  #clock;
+  #random;
+  #window;
+  /** @type {SocketState} */ #state;
+  #view = EMPTY_VIEW;
+  /** @type {Welcome | null} */ #welcome = null;
+  /** @type {number | null} */ #heardAt = null;
+  /** The current generation: whatever another socket still says is nobody's. @type {WebSocket | null} */ #ws = null;
+  /** Whether this generation has said anything. */ #heard = false;
+  /** @type {AosuiError | null} */ #fatal = null;
+  /** Failed attempts since the last steady connection. */ #failures = 0;
+  /** Attempts in a row that ended before any frame. */ #silent = 0;
+  /** Counts decisions: what was awaited meanwhile is of the past. */ #turn = 0;
+  #pinged = false;
+  #tails = false;
+  /** @type {Promise<void> | null} */ #loading = null;
+  /** @type {any} */ #watch = null;
+  /** @type {any} */ #retry = null;
+  /** @type {any} */ #steady = null;
+  /** @type {Map<string, Waiting>} */ #outbox = new Map();
+  /** @type {Set<EventQueue>} */ #queues = new Set();
+  /** @type {(() => void) | null} */ #unlisten = null;
+
   /** @param {SocketOptions} options */
   constructor({
     projectId,
@@ -797,31 +822,6 @@ export class ProjectSocket extends Emitter {
     this.#state = { name: "idle", at: clock.now(), retryAt: null, attempt: 0, error: null };
     if (position) this.#view = { ...EMPTY_VIEW, epoch: position.epoch, lastSeq: position.since };
   }
-
-  #clientId;
-  #WebSocket;
-  #clock;
-  #random;
-  #window;
-  /** @type {SocketState} */ #state;
-  #view = EMPTY_VIEW;
-  /** @type {Welcome | null} */ #welcome = null;
-  /** @type {number | null} */ #heardAt = null;
-  /** The current generation: whatever another socket still says is nobody's. @type {WebSocket | null} */ #ws = null;
-  /** Whether this generation has said anything. */ #heard = false;
-  /** @type {AosuiError | null} */ #fatal = null;
-  /** Failed attempts since the last steady connection. */ #failures = 0;
-  /** Attempts in a row that ended before any frame. */ #silent = 0;
-  /** Counts decisions: what was awaited meanwhile is of the past. */ #turn = 0;
-  #pinged = false;
-  #tails = false;
-  /** @type {Promise<void> | null} */ #loading = null;
-  /** @type {any} */ #watch = null;
-  /** @type {any} */ #retry = null;
-  /** @type {any} */ #steady = null;
-  /** @type {Map<string, Waiting>} */ #outbox = new Map();
-  /** @type {Set<EventQueue>} */ #queues = new Set();
-  /** @type {(() => void) | null} */ #unlisten = null;
 
   /** @returns {SocketState} */
   get state() {
@@ -1118,7 +1118,7 @@ export class ProjectSocket extends Emitter {
         this.emit("event", { event: frame, history: verdict === "history" });
         for (const queue of this.#queues) queue.push(frame);
     }
-    if (frame.type === "synced" && this.#ws !== null) this.#synced();
+    if (frame.type === "synced") this.#synced();
   }
 
   #synced() {
@@ -1254,8 +1254,9 @@ export class ProjectSocket extends Emitter {
 
   #look() {
     if (this.#pinged) return this.#abandon("the line is dead");
-    const quiet = Math.max(0, this.#clock.now() - (this.#heardAt ?? 0));
-    if (quiet >= QUIET_MS) this.#ping(PONG_MS);
+    const quiet = this.#clock.now() - (this.#heardAt ?? 0);
+    // A clock that was set back says nothing about the line: ask it.
+    if (quiet >= QUIET_MS || quiet < 0) this.#ping(PONG_MS);
     else this.#watchFor(QUIET_MS - quiet);
   }
 
@@ -1324,16 +1325,16 @@ function onReturn(window, types, callback, hiding = false) {
 
 /** The events that one `for await` has still to take. */
 class EventQueue {
-  /** @param {() => void} forget */
-  constructor(forget) {
-    this.#forget = forget;
-  }
-
   #forget;
   /** @type {ProjectLogEvent[]} */ #events = [];
   /** @type {{resolve: (result: IteratorResult<ProjectLogEvent>) => void, reject: (error: Error) => void}[]} */ #takers = [];
   #ended = false;
   /** @type {Error | null} */ #error = null;
+
+  /** @param {() => void} forget */
+  constructor(forget) {
+    this.#forget = forget;
+  }
 
   /** @param {ProjectLogEvent} event */
   push(event) {
@@ -1404,21 +1405,6 @@ class EventQueue {
  * @extends {Emitter<ProjectSocketsEvents>}
  */
 export class ProjectSockets extends Emitter {
-  /**
-   * @param {Omit<SocketOptions, "projectId" | "position"> & {visibleMs?: number, hiddenMs?: number}} [options]
-   *   what every socket gets; the list is asked for every `visibleMs` (5 s) and, hidden, `hiddenMs` (60 s)
-   */
-  constructor({ visibleMs = 5_000, hiddenMs = 60_000, api, base, token, fetch, ...socketOptions } = {}) {
-    super();
-    /** @readonly */ this.api = api ?? new AosuiApi({ base, token, fetch });
-    this.#options = { ...socketOptions, api: this.api };
-    this.#clock = socketOptions.clock ?? systemClock;
-    this.#window = socketOptions.window === undefined ? /** @type {PageWindow | null} */ (globalThis.window ?? null) : socketOptions.window;
-    this.#visibleMs = visibleMs;
-    this.#hiddenMs = hiddenMs;
-    this.#state = { name: "unknown", at: this.#clock.now(), error: null };
-  }
-
   #options;
   #clock;
   #window;
@@ -1433,6 +1419,21 @@ export class ProjectSockets extends Emitter {
   /** @type {Promise<void> | null} */ #polling = null;
   #again = false;
   /** @type {(() => void) | null} */ #unlisten = null;
+
+  /**
+   * @param {Omit<SocketOptions, "projectId" | "position"> & {visibleMs?: number, hiddenMs?: number}} [options]
+   *   what every socket gets; the list is asked for every `visibleMs` (5 s) and, hidden, `hiddenMs` (60 s)
+   */
+  constructor({ visibleMs = 5_000, hiddenMs = 60_000, api, base, token, fetch, ...socketOptions } = {}) {
+    super();
+    /** @readonly */ this.api = api ?? new AosuiApi({ base, token, fetch });
+    this.#options = { ...socketOptions, api: this.api };
+    this.#clock = socketOptions.clock ?? systemClock;
+    this.#window = socketOptions.window === undefined ? /** @type {PageWindow | null} */ (globalThis.window ?? null) : socketOptions.window;
+    this.#visibleMs = visibleMs;
+    this.#hiddenMs = hiddenMs;
+    this.#state = { name: "unknown", at: this.#clock.now(), error: null };
+  }
 
   /** Begin to ask for the list, at once and from then on. */
   start() {

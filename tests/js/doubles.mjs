@@ -10,13 +10,15 @@ export const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 export class Clock {
   time = 1_000_000;
+  /** What timers go by: it stands still while the machine sleeps, and nobody sets it. */
+  #ran = 0;
   #next = 1;
   #timers = new Map();
 
   now = () => this.time;
 
   setTimeout = (callback, ms) => {
-    this.#timers.set(this.#next, { at: this.time + ms, callback });
+    this.#timers.set(this.#next, { at: this.#ran + ms, callback });
     return this.#next++;
   };
 
@@ -31,20 +33,25 @@ export class Clock {
 
   /** Move on, and let everything due happen in its order. */
   async advance(ms) {
-    const until = this.time + ms;
+    const until = this.#ran + ms;
     for (;;) {
       await settle();
       const due = [...this.#timers].filter(([, { at }]) => at <= until).sort(([a, x], [b, y]) => x.at - y.at || a - b)[0];
       if (!due) break;
       const [timer, { at, callback }] = due;
       this.#timers.delete(timer);
-      this.time = Math.max(this.time, at);
+      this.#run(at);
       callback();
     }
-    this.time = until;
+    this.#run(until);
   }
 
-  /** Sleep as a laptop does: time goes by and no timer runs. */
+  #run(until) {
+    this.time += until - this.#ran;
+    this.#ran = until;
+  }
+
+  /** Sleep as a laptop does, or be set: time changes and no timer runs. */
   sleep(ms) {
     this.time += ms;
   }
@@ -164,6 +171,17 @@ export function server(routes) {
 /** A page that can be hidden, shown and brought back. */
 export class Page extends EventTarget {
   document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+  /** How many listeners there are. */
+  listening = 0;
+
+  constructor() {
+    super();
+    for (const target of [this, this.document]) {
+      const { addEventListener, removeEventListener } = target;
+      target.addEventListener = (...args) => (this.listening++, addEventListener.apply(target, args));
+      target.removeEventListener = (...args) => (this.listening--, removeEventListener.apply(target, args));
+    }
+  }
 
   become(visibilityState) {
     this.document.visibilityState = visibilityState;

@@ -192,6 +192,7 @@ test("a jump closes with 4000 and resumes from what was had", async () => {
   assert.equal(Socket.last.url.searchParams.get("since"), "6");
   Socket.last.greet({ seq: 9, recovered: true, reason: "ok", events: [output(7), output(8), output(9)] });
   assert.deepEqual(seen.events.map(([seq]) => seq), [6, 7, 8, 9]);
+  assert.deepEqual(seen.snapshots.map(({ tails }) => tails), [true, false]);
 });
 
 test("what is no frame closes with 4000 too", () => {
@@ -299,6 +300,10 @@ test("leaving a for await forgets it", async () => {
   })();
   Socket.last.say(output(6), output(7));
   assert.equal(await loop, 6);
+  const events = socket[Symbol.asyncIterator]();
+  Socket.last.say(output(8));
+  await events.return();
+  assert.deepEqual(await events.next(), { value: undefined, done: true });
 });
 
 // -- requests
@@ -487,9 +492,12 @@ test("anything received puts the ping off, and answers it", async () => {
 
 test("a clock set back does not put the watchdog to sleep", async () => {
   const { Socket, clock } = live();
+  await clock.advance(1_000);
   clock.sleep(-3_600_000);
-  await clock.advance(3_600_000 + 60_000);
-  assert.equal(Socket.all[0].sent[0].type, "ping");
+  await clock.advance(25_000);
+  assert.equal(Socket.last.sent[0].type, "ping");
+  await clock.advance(10_000);
+  assert.equal(Socket.all[0].closedWith, 4000);
 });
 
 test("back on the page: ping with 3 s", async () => {
@@ -624,6 +632,7 @@ test("close: 1000, and nothing is left", async () => {
   assert.equal(socket.state.name, "closed");
   assert.equal(socket.state.error.code, "closed");
   assert.equal(clock.waiting, 0);
+  assert.equal(page.listening, 0);
   Socket.last.say(output(6));
   Socket.last.drop(1006);
   page.fire("pageshow");
