@@ -32,56 +32,74 @@ const MAX_SEQUENCE = 4096;
 
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/g; // eslint-disable-line no-control-regex
 
-/** @type {Map<string, Style>} */
-const styles = new Map();
+/** A program that walks through all colours must not fill the memory. */
+const MAX_PENS = 4096;
 
 /**
- * @param {string} classes
- * @param {string} [fg]
- * @param {string} [bg]
- * @returns {Style}
+ * How the next text looks. Settled ones are shared and never change; each remembers where a
+ * sequence led from it, because output repeats itself.
+ *
+ * A colour is a palette index 0-15, a CSS colour, or null for the terminal's own.
  */
-function intern(classes, fg = "", bg = "") {
-  const key = `${classes}|${fg}|${bg}`;
-  let style = styles.get(key);
-  if (style === undefined) {
-    style = Object.freeze({ classes, fg, bg });
-    // A program that walks through all colours must not fill the memory.
-    if (styles.size < 4096) styles.set(key, style);
-  }
-  return style;
-}
-
-export const PLAIN = intern("");
-
-/** A colour is a palette index 0-15, a CSS colour, or null for the terminal's own. */
 class Pen {
-  constructor() {
-    this.reset();
+  /** @type {number | string | null} */ fg = null;
+  /** @type {number | string | null} */ bg = null;
+  bold = false;
+  dim = false;
+  italic = false;
+  underline = false;
+  inverse = false;
+  strike = false;
+  /** @type {Style} */ style = { classes: "", fg: "", bg: "" };
+  /** @type {Map<string, Pen>} */ next = new Map();
+
+  /** @param {string} prefix classes that everything has, too */
+  constructor(prefix) {
+    this.prefix = prefix;
   }
 
-  reset() {
-    /** @type {number | string | null} */ this.fg = null;
-    /** @type {number | string | null} */ this.bg = null;
-    this.bold = this.dim = this.italic = this.underline = this.inverse = this.strike = false;
-  }
-
-  /** @returns {Style} */
-  style() {
+  /** @returns {Pen} that one, or its equal that was there before */
+  settle() {
     const [fg, bg] = this.inverse ? [this.bg ?? "canvas", this.fg ?? "ink"] : [this.fg, this.bg];
-    const classes = [];
-    if (this.bold) classes.push("bold");
-    if (this.dim) classes.push("dim");
-    if (this.italic) classes.push("italic");
-    if (this.underline) classes.push("underline");
-    if (this.strike) classes.push("strike");
     const [fgClass, fgColour] = named("fg", fg);
     const [bgClass, bgColour] = named("bg", bg);
-    if (fgClass) classes.push(fgClass);
-    if (bgClass) classes.push(bgClass);
-    return intern(classes.join(" "), fgColour, bgColour);
+    const classes = [
+      this.prefix,
+      this.bold && "bold",
+      this.dim && "dim",
+      this.italic && "italic",
+      this.underline && "underline",
+      this.strike && "strike",
+      fgClass,
+      bgClass,
+    ]
+      .filter(Boolean)
+      .join(" ");
+    const key = `${classes}|${this.fg}|${this.bg}|${this.inverse}`;
+    const known = pens.get(key);
+    if (known !== undefined) return known;
+    this.style = Object.freeze({ classes, fg: fgColour, bg: bgColour });
+    if (pens.size < MAX_PENS) pens.set(key, this);
+    return this;
+  }
+
+  /**
+   * @param {string} body parameters of an SGR sequence
+   * @returns {Pen}
+   */
+  after(body) {
+    const known = this.next.get(body);
+    if (known !== undefined) return known;
+    const pen = Object.assign(new Pen(this.prefix), this, { next: new Map() });
+    apply(pen, body);
+    const settled = pen.settle();
+    if (this.next.size < 512) this.next.set(body, settled);
+    return settled;
   }
 }
+
+/** @type {Map<string, Pen>} */
+const pens = new Map();
 
 /**
  * @param {"fg" | "bg"} layer
@@ -116,14 +134,14 @@ export function indexed(index) {
 export class AnsiParser {
   /** @param {string} [classes] classes that everything printed has, too */
   constructor(classes = "") {
-    this.prefix = classes;
-    this.reset();
+    this.plain = new Pen(classes).settle();
+    this.pen = this.plain;
+    this.rest = "";
   }
 
   /** Forget colours and what was cut. */
   reset() {
-    this.pen = new Pen();
-    this.style = this.prefix ? intern(this.prefix) : PLAIN;
+    this.pen = this.plain;
     this.rest = "";
   }
 
@@ -141,10 +159,10 @@ export class AnsiParser {
       CONTROL.lastIndex = at;
       const found = CONTROL.exec(text);
       if (found === null) {
-        sink.print(at === 0 ? text : text.slice(at), this.style);
+        sink.print(at === 0 ? text : text.slice(at), this.pen.style);
         return;
       }
-      if (found.index > at) sink.print(text.slice(at, found.index), this.style);
+      if (found.index > at) sink.print(text.slice(at, found.index), this.pen.style);
       at = this.#control(text, found.index, sink);
       if (at < 0) {
         this.rest = text.slice(found.index);
@@ -219,41 +237,45 @@ export class AnsiParser {
     const body = text.slice(start, end);
     if (/^[\d;:]*$/.test(body)) {
       if (final === "m") {
-        this.#sgr(body);
+        this.pen = this.pen.after(body);
       } else if (final === "K") {
         sink.eraseInLine(Number.parseInt(body || "0", 10));
       }
     }
     return end + 1;
   }
+}
 
-  /** @param {string} body parameters of an SGR sequence */
-  #sgr(body) {
-    const codes = body.split(";");
-    const pen = this.pen;
-    for (let i = 0; i < codes.length; i += 1) {
-      const [code, ...sub] = codes[i].split(":").map((part) => Number(part || "0"));
-      if (code === 38 || code === 48 || code === 58) {
-        let colour;
-        if (sub.length > 0) {
-          colour = extended(sub[0], sub[0] === 2 ? sub.slice(-3) : sub.slice(1));
-        } else {
-          const mode = Number(codes[i + 1] ?? "");
-          const length = mode === 2 ? 3 : 1;
-          colour = extended(mode, codes.slice(i + 2, i + 2 + length).map(Number));
-          i += 1 + length;
-        }
-        if (code === 38) pen.fg = colour;
-        if (code === 48) pen.bg = colour;
-      } else {
-        plain(pen, code, sub[0]);
-      }
+/**
+ * @param {Pen} pen
+ * @param {string} body
+ */
+function apply(pen, body) {
+  const codes = body.split(";");
+  for (let i = 0; i < codes.length; i += 1) {
+    const [code, ...sub] = codes[i].split(":").map((part) => Number(part || "0"));
+    if (code !== 38 && code !== 48 && code !== 58) {
+      plain(pen, code, sub[0]);
+      continue;
     }
-    const style = pen.style();
-    this.style = this.prefix
-      ? intern(`${this.prefix} ${style.classes}`.trim(), style.fg, style.bg)
-      : style;
+    let colour;
+    if (sub.length > 0) {
+      colour = extended(sub[0], sub[0] === 2 ? sub.slice(-3) : sub.slice(1));
+    } else {
+      const mode = Number(codes[i + 1] ?? "");
+      const length = mode === 2 ? 3 : 1;
+      colour = extended(mode, codes.slice(i + 2, i + 2 + length).map(Number));
+      i += 1 + length;
+    }
+    if (code === 38) pen.fg = colour;
+    if (code === 48) pen.bg = colour;
   }
+}
+
+/** @param {Pen} pen */
+function reset(pen) {
+  pen.fg = pen.bg = null;
+  pen.bold = pen.dim = pen.italic = pen.underline = pen.inverse = pen.strike = false;
 }
 
 /**
@@ -266,7 +288,7 @@ function plain(pen, code, sub) {
   else if (code >= 40 && code <= 47) pen.bg = code - 40;
   else if (code >= 90 && code <= 97) pen.fg = code - 82;
   else if (code >= 100 && code <= 107) pen.bg = code - 92;
-  else if (code === 0) pen.reset();
+  else if (code === 0) reset(pen);
   else if (code === 1) pen.bold = true;
   else if (code === 2) pen.dim = true;
   else if (code === 3) pen.italic = true;

@@ -5,29 +5,15 @@
 /**
  * Make an element.
  *
- * Properties: `class`, `data` (an object for `dataset`), `on` (listeners by event), `style` (custom
- * properties); what is a property of the element is set as such, all else as an attribute. A
- * value of `false`, `null` or `undefined` leaves an attribute away.
+ * Properties: `class`, `data` (an object for `dataset`), `on` (listeners by event); what is a
+ * property of the element is set as such, all else as an attribute. An attribute whose value is
+ * `false`, `null` or `undefined` is left away.
  *
  * @template {keyof HTMLElementTagNameMap} K
- * @overload
  * @param {K} tag
  * @param {Record<string, any> | null} [props]
  * @param {...Child} children
  * @returns {HTMLElementTagNameMap[K]}
- */
-/**
- * @overload
- * @param {string} tag
- * @param {Record<string, any> | null} [props]
- * @param {...Child} children
- * @returns {HTMLElement}
- */
-/**
- * @param {string} tag
- * @param {Record<string, any> | null} [props]
- * @param {...Child} children
- * @returns {HTMLElement}
  */
 export function h(tag, props, ...children) {
   const element = document.createElement(tag);
@@ -54,13 +40,9 @@ export function h(tag, props, ...children) {
  * @param {any} value
  */
 function set(element, name, value) {
-  if (typeof value === "function" || (name in element && !name.includes("-") && name !== "list")) {
-    try {
-      /** @type {any} */ (element)[name] = value;
-      return;
-    } catch {
-      // Read-only as a property: an attribute, then.
-    }
+  if (name in element) {
+    /** @type {any} */ (element)[name] = value;
+    return;
   }
   if (value === false || value === null || value === undefined) {
     element.removeAttribute(name);

@@ -203,7 +203,7 @@ export class ProjectView extends View {
 
   /** @param {string} name */
   #startLink(name) {
-    return h("a", { class: `button primary ${name}`, href: format({ view: "start", projectId: this.project.id }) }, icon("play"), "Start a workflow");
+    return h("a", { class: `button soft ${name}`, href: format({ view: "start", projectId: this.project.id }) }, icon("play"), "Start a workflow");
   }
 }
 

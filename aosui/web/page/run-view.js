@@ -21,6 +21,8 @@ import { View, everySecond } from "./view.js";
 
 /** A question to be sure is taken back after so long. */
 const SURE_MS = 8000;
+/** Who everybody is that signs in with the server's token. */
+const LOCAL = "local";
 
 export class RunView extends View {
   /** @type {any} */ #sure = null;
@@ -118,7 +120,7 @@ export class RunView extends View {
     const parts = [
       h("span", null, h("code", null, run.workflow)),
       h("span", { title: run.createdAt }, `started ${when(new Date(run.startedAt ?? run.createdAt), new Date())}`),
-      run.by && h("span", null, `by ${run.by}`),
+      run.by && run.by !== LOCAL && h("span", null, `by ${run.by}`),
       run.attempt > 1 && h("span", null, `attempt ${run.attempt}`),
       run.retryOf && h("span", null, "retry of ", h("a", { href: runHref(this.project.id, run.retryOf) }, "an earlier run")),
       ...Object.entries(run.params).map(([name, value]) =>
