@@ -195,8 +195,8 @@ def run(directory: Path, workflow: str, params: tuple[str, ...], config: Path | 
     Start a run, follow it, and exit as it ended.
 
     It runs in the server that is running, else in one that lasts as long as the run (and keeps
-    no history). WORKFLOW is EXECUTOR:NAME, or NAME where that is clear. Ctrl-C cancels the run.
-    The exit code is 0 (succeeded), 1 (failed or interrupted) or 130 (cancelled).
+    no history). WORKFLOW is EXECUTOR:NAME, or the end of it where that is clear. Ctrl-C cancels
+    the run. The exit code is 0 (succeeded), 1 (failed or interrupted) or 130 (cancelled).
     """
     configured = load_config(config)
 

@@ -42,16 +42,12 @@ async def open_project(api: Api, directory: Path) -> str:
 
 def find_workflow(listing: Frame, name: str) -> Frame:
     """
-    Find a workflow by `<executor>:<name>`, or by its name alone where that is clear.
+    Find a workflow by `<executor>:<name>`, or by the end of it after a colon where that is clear.
 
     `listing` is what the server says of the project; raises `Failure`.
     """
     workflows: Sequence[Frame] = listing["workflows"]
-    found = [
-        workflow
-        for workflow in workflows
-        if name in (workflow["workflow"], workflow["workflow"].partition(":")[2])
-    ]
+    found = [one for one in workflows if f":{one['workflow']}".endswith(f":{name}")]
     exact = [workflow for workflow in found if workflow["workflow"] == name] or found
     if len(exact) == 1:
         return exact[0]

@@ -8,7 +8,7 @@ import sys
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.web import BaseRequest, StreamResponse
 
-from aosui.cli.safe import plain
+from aosui.cli.safe import SafeText
 
 __all__ = ["AccessLog", "configure_logging"]
 
@@ -42,7 +42,7 @@ class _Lines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.levelname = record.levelname.lower()
-        record.message = plain(record.message)
+        record.message = SafeText().feed(record.message)
         return super().formatMessage(record)
 
 

@@ -121,7 +121,7 @@ class Terminal:
             if self._states.get(run_id) != state:
                 self._say_end(title, run)
         else:
-            if not self.live and self._states.get(run_id) != state:
+            if not self.live and state not in ("queued", self._states.get(run_id)):
                 self.say(f"{title}: {state}")
             progress = run["progress"] or {"current": 0, "total": None, "message": ""}
             said = plain(progress["message"]) or state

@@ -290,7 +290,7 @@ LISTING = {
     "workflows": [
         {"workflow": "a:test", "params": []},
         {"workflow": "b:test", "params": []},
-        {"workflow": "b:build", "params": []},
+        {"workflow": "b:make:build", "params": []},
     ],
     "errors": [{"executor": "c", "error": {"message": "its Makefile is damaged"}}],
 }
@@ -298,7 +298,10 @@ LISTING = {
 
 def test_a_workflow_is_found_by_its_name_where_that_is_clear() -> None:
     assert find_workflow(LISTING, "a:test")["workflow"] == "a:test"
-    assert find_workflow(LISTING, "build")["workflow"] == "b:build"
+    for name in ("build", "make:build", "b:make:build"):
+        assert find_workflow(LISTING, name)["workflow"] == "b:make:build"
+    with pytest.raises(Failure, match="no workflow uild"):
+        find_workflow(LISTING, "uild")
     with pytest.raises(Failure, match="say a:test or b:test"):
         find_workflow(LISTING, "test")
     with pytest.raises(Failure, match=r"(?s)there are:\n  a:test.*c: its Makefile is damaged"):
