@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aosui._logging import logger
-from aosui.errors import LogUnavailable
-from aosui.frames import PING, control, join_frames, skip_frames
+from aosui.errors import AosuiError, LogUnavailable
+from aosui.frames import PING, control, error_info, join_frames, skip_frames
 from aosui.limits import Limits
 from aosui.log import NotKept
 from aosui.protocol import CloseCode
@@ -268,9 +268,12 @@ class Connection:
             self.abort()
         return self.closing
 
-    def close(self, code: CloseCode) -> None:
-        """Close the socket with a code; nothing more is written but its close frame."""
+    def close(self, code: CloseCode, error: AosuiError | None = None) -> None:
+        """Close the socket with a code, saying why with `error`; nothing is written after that."""
         if not self.closing:
+            if error is not None:
+                fatal = control("error", self.project_id, error=error_info(error), fatal=True)
+                self._write(fatal)
             self.closing = True
             self._on_close(code)
 

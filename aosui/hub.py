@@ -20,7 +20,7 @@ import msgspec
 from aosui._logging import logger
 from aosui.clock import timestamp
 from aosui.connection import Connection, Ring
-from aosui.errors import AosuiError, LogUnavailable
+from aosui.errors import AosuiError, InternalError, LogUnavailable
 from aosui.events import Event, RunOutput, Stream
 from aosui.frames import join_frames, text_frame
 from aosui.limits import Limits
@@ -228,10 +228,10 @@ class Hub:
         if not self.connections:
             self.ring.clear()
 
-    def close_connections(self, code: CloseCode) -> None:
-        """Close every connection with a code."""
+    def close_connections(self, code: CloseCode, error: AosuiError | None = None) -> None:
+        """Close every connection with a code, saying why with `error`."""
         for connection in tuple(self.connections):
-            connection.close(code)
+            connection.close(code, error)
 
     # -- the end
 
@@ -293,7 +293,7 @@ class Hub:
                 "the drain died", code=AosuiError.code, project=self.project_id, exc_info=error
             )
             self._fail_commits()
-            self.close_connections(CloseCode.INTERNAL)
+            self.close_connections(CloseCode.INTERNAL, InternalError())
         if self._outbox and not task.cancelled():
             self._start_drain()
 
@@ -305,7 +305,7 @@ class Hub:
             seq=conflict.position.seq,
         )
         self._fail_commits()
-        self.close_connections(CloseCode.INTERNAL)
+        self.close_connections(CloseCode.INTERNAL, LogUnavailable())
         lost, self._outbox = [self._flight or _Batch(), self._outbox], _Batch()
         while True:
             try:

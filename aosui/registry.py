@@ -20,13 +20,19 @@ from aosui._logging import logger
 from aosui.commands import Commands
 from aosui.connection import Connection, Laggards
 from aosui.errors import (
+    AosuiError,
     ConnectionLimit,
+    Forbidden,
+    InternalError,
     LogUnavailable,
     NotFound,
     OutsideRoot,
     ProjectBusy,
+    ProjectClosed,
     ProjectNotFound,
+    RateLimited,
     ShuttingDown,
+    Unauthorized,
 )
 from aosui.events import ProjectEvent
 from aosui.executors import Executors
@@ -43,6 +49,16 @@ GOODBYE_SECONDS = 0.3
 """What runs that end at once have before the sockets are closed at shutdown."""
 
 
+FATAL: dict[int, type[AosuiError]] = {
+    CloseCode.INTERNAL: InternalError,
+    CloseCode.RATE_LIMITED: RateLimited,
+    CloseCode.UNAUTHORIZED: Unauthorized,
+    CloseCode.FORBIDDEN: Forbidden,
+    CloseCode.PROJECT_CLOSED: ProjectClosed,
+}
+"""What a viewer is told before the socket is closed with one of these codes."""
+
+
 @frozen
 class ConnectionView:
     """A connection as an embedder sees it; `await close(code)` ends it (for a logout)."""
@@ -55,7 +71,8 @@ class ConnectionView:
 
     async def close(self, code: int = CloseCode.UNAUTHORIZED) -> None:
         """Close the socket with one of the protocol's close codes."""
-        self._connection.close(CloseCode(code))
+        reason = FATAL.get(code)
+        self._connection.close(CloseCode(code), reason() if reason is not None else None)
         await asyncio.sleep(0)
 
 
@@ -195,7 +212,7 @@ class ProjectRegistry:
         if self._projects.get(project_id) is not opened:
             return
         del self._projects[project_id]
-        opened.hub.close_connections(CloseCode.PROJECT_CLOSED)
+        opened.hub.close_connections(CloseCode.PROJECT_CLOSED, ProjectClosed())
         await opened.hub.close()
         if forget:
             await self._log.forget(project_id)
@@ -250,13 +267,23 @@ class ProjectRegistry:
             for connection in self.opened(one).hub.connections
         ]
 
-    def check_connection_room(self, opened: OpenProject) -> None:
-        """Raise `ConnectionLimit` when the project or the server takes no more connections."""
+    def room_for(self, project_id: str, client_id: str | None) -> OpenProject:
+        """
+        Return an open project that takes one more connection.
+
+        A page that comes back takes its own place. Raises `ShuttingDown`, `ProjectNotFound`, and
+        `ConnectionLimit` when the project or the server takes no more.
+        """
+        if self.shutting_down:
+            raise ShuttingDown
+        opened = self.opened(project_id)
+        connections = opened.hub.connections
         if (
-            len(opened.hub.connections) >= self.limits.connections_per_project
+            len(connections) >= self.limits.connections_per_project
             or self._connection_count >= self.limits.connections
-        ):
+        ) and (client_id is None or client_id not in {other.client_id for other in connections}):
             raise ConnectionLimit
+        return opened
 
     def connect(self, opened: OpenProject, connection: Connection) -> None:
         """Take in a connection; one of the same page that it replaces is closed."""

@@ -57,7 +57,7 @@ __all__ = ["WebSocketDoor"]
 
 CLOSE_SECONDS = 3.0
 SERVER = {"name": "aosui", "version": version("aosui")}
-SEQ = re.compile(r"\d{1,16}")
+SEQ = re.compile(r"[0-9]{1,16}")
 EPOCH = re.compile(r"[A-Za-z0-9]{1,64}")
 CLIENT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -117,10 +117,12 @@ class WebSocketDoor:
         project_id = asked if PROJECT_ID.fullmatch(asked) else None
         user = await authorized(self._authorize, request, "view", project_id)
         ticket = read_ticket(request)
-        opened = registry.opened(ticket.project_id)
-        registry.check_connection_room(opened)
+        opened = registry.room_for(ticket.project_id, ticket.client_id)
         measured = await measure_replay(opened.hub, ticket, registry.limits)
-        registry.check_connection_room(registry.opened(ticket.project_id))
+        # Meanwhile the project may have been closed and opened anew, or the server be stopping.
+        opened = registry.room_for(ticket.project_id, ticket.client_id)
+        if transport.is_closing():
+            return
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, registry.limits.send_buffer_bytes)
@@ -218,7 +220,7 @@ async def measure_replay(hub: Hub, ticket: Ticket, limits: Limits) -> str | None
         return "tooFar" if hub.seq - behind + 1 >= hub.first_seq else "tooOld"
     assert ticket.since is not None
     start = hub.ring.start
-    if start is not None and start <= ticket.since:
+    if start is not None and start <= ticket.since and limits.ring_bytes < limits.replay_bytes:
         return None
     try:
         entries = await hub.read(ticket.since, behind, limits.replay_bytes)
@@ -382,11 +384,8 @@ class _Reader:
             and now - self._refusals[0] <= self._limits.refusal_seconds
         ):
             limited = RateLimited("too many refused frames")
-            connection.send(
-                control("error", self._project_id, error=error_info(limited), fatal=True)
-            )
             logger.info("viewer sends too much", code=limited.code, project=self._project_id)
-            connection.close(CloseCode.RATE_LIMITED)
+            connection.close(CloseCode.RATE_LIMITED, limited)
 
 
 class _Rate:
