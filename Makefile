@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 DIRS ?= examples/sample
 ROUNDS ?= 100
-CHECKED := aosui tests examples benchmarks $(PLUGINS)
+CHECKED := aosui _aosui_pytest.py tests examples benchmarks $(PLUGINS)
 
 .PHONY: serve test check format types fast crash bench pictures clean
 .DELETE_ON_ERROR:

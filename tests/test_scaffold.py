@@ -107,7 +107,7 @@ def fresh(tmp_path: Path) -> Path:
     (Path(purelib.strip()) / "here.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     source = tmp_path / "source"
     shutil.copytree(HERE / "aosui", source / "aosui")
-    for name in ("LICENSE", "README.md", "pyproject.toml"):
+    for name in ("LICENSE", "README.md", "_aosui_pytest.py", "pyproject.toml"):
         shutil.copy(HERE / name, source)
     install(python, source, cwd=tmp_path)
     return python
