@@ -466,7 +466,9 @@ class TestTooMuch:
         assert codes.count("rateLimited") == 100
 
     async def test_requests_are_taken_again_as_time_passes(self, make_site: MakeSite) -> None:
-        site = await make_site(limits=Limits(requests_per_second=20, request_burst=1))
+        site = await make_site(
+            limits=Limits(requests_per_second=20, request_burst=1, refusals=10_000)
+        )
         socket = await site.viewer()
         await socket.send("run.cancel", id="1", runId="nope")
         limited = await socket.request("run.cancel", id="2", runId="nope")
