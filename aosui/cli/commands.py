@@ -35,6 +35,7 @@ from aosui.client import Api
 from aosui.config import ConfigError, load_config
 from aosui.errors import AosuiError
 from aosui.executors import Executors
+from aosui.plugins import check_plugins, load_plugins
 from aosui.scaffold import new_executor as write_package
 from aosui.state import StateDirectory, StateError
 
@@ -210,7 +211,7 @@ def run(directory: Path, workflow: str, params: tuple[str, ...], config: Path | 
         app = create_app(
             token=token,
             roots=[directory],
-            executors=lambda: Executors.load(configured.executors),
+            executors=lambda: load_plugins(configured.executors),
             limits=configured.limits,
             page=False,
         )
@@ -240,6 +241,7 @@ def projects() -> None:
     """List the open projects of the running server."""
 
     async def show(api: Api) -> None:
+        click.echo(f"aosui is running at {api.link}", err=True)
         listed, _ = await api.projects()
         rows = [("PROJECT", "NAME", "RUNS", "ROOT")]
         for project in listed or ():
@@ -259,7 +261,14 @@ def executors(check: bool, config: Path | None) -> None:
     """List the installed executors, and what is wrong with those that are not ok."""
     configured = load_config(config)
     logging.getLogger("aosui").addHandler(logging.NullHandler())
-    found = asyncio.run(Executors.load(configured.executors))
+
+    async def look() -> Executors:
+        found = await load_plugins(configured.executors)
+        await check_plugins(found)
+        await found.close()
+        return found
+
+    found = asyncio.run(look())
     rows = [("EXECUTOR", "DISTRIBUTION", "VERSION", "STATUS", "REASON")]
     rows += [
         (plugin.name, plugin.distribution, plugin.version, plugin.status, plugin.reason)

@@ -23,10 +23,10 @@ from aosui.app import create_app, get_registry
 from aosui.cli.logs import AccessLog
 from aosui.config import Config
 from aosui.errors import AosuiError, LogUnavailable, NotFound
-from aosui.executors import Executors
 from aosui.log import EventLog, LogFileError, LogLocked
 from aosui.log.sqlite import SqliteLog
 from aosui.orphans import end_orphans
+from aosui.plugins import load_plugins
 from aosui.state import RunningServer, StateDirectory, StateError
 from aosui.values import Project
 
@@ -44,7 +44,7 @@ __all__ = [
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}")
 ALLOWED = re.compile(r"(?:https?://)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?/?")
-HEADER_SECONDS = 8.0
+HEADER_SECONDS = 7.0
 """A connection without a whole request is closed after this long."""
 SHUTDOWN_SECONDS = 2.0
 """What handlers have to end once the sockets were closed."""
@@ -127,7 +127,7 @@ async def serve(options: ServeOptions) -> None:
         prefix=options.prefix,
         token=options.token,
         roots=options.roots,
-        executors=lambda: Executors.load(options.config.executors),
+        executors=lambda: load_plugins(options.config.executors),
         log=log,
         allowed_hosts=options.allow_hosts,
         dormant_after=options.dormant_after,

@@ -51,6 +51,11 @@ class Api:
             self._session = self._own_session = None
 
     @property
+    def link(self) -> str:
+        """The URL that signs in whoever opens it."""
+        return str(self.url) if self.token is None else f"{self.url}#token={self.token}"
+
+    @property
     def session(self) -> ClientSession:
         if self._session is None:
             raise RuntimeError("enter it first: `async with Api(url) as api`")

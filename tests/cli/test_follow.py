@@ -261,6 +261,7 @@ def test_projects_are_listed(cli: Cli) -> None:
     waiting.stdout.until("ready\n")
     assert "1 active" in cli.run("projects").stdout
     assert server.token not in ended.stdout
+    assert f"aosui is running at {server.link}" in ended.stderr
 
 
 def test_executors_are_listed_and_checked(cli: Cli) -> None:
@@ -275,6 +276,18 @@ def test_executors_are_listed_and_checked(cli: Cli) -> None:
     assert "broken" in ended.stdout
     assert "TalkExecutor() takes no arguments" in ended.stdout
     assert cli.run("executors", "--config", path).returncode == 0
+
+
+def test_an_isolated_executor_is_checked_and_used(cli: Cli) -> None:
+    path = cli.home / "config" / "aosui" / "aosui.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('[executors.talk]\nisolation = "process"')
+    assert "talk      talk" in cli.run("executors", "--check").stdout
+    ended = cli.run("run", cli.project, "say")
+    assert (ended.returncode, ended.stdout) == (0, "hello\n")
+    path.write_text('[executors.talk]\nisolation = "process"\nvolume = 11')
+    ended = cli.run("executors", "--check")
+    assert (ended.returncode, "TalkExecutor() takes no arguments" in ended.stdout) == (1, True)
 
 
 def test_new_executor_writes_a_package(cli: Cli) -> None:
