@@ -237,6 +237,7 @@ async def test_a_damaged_file_is_moved_aside_and_a_new_log_begins(
     await log.close()
     (aside,) = tmp_path.glob("log.db.*.aside")
     assert aside.read_bytes() == spoiled
+    assert Path(f"{aside}-wal").read_bytes() == b"old"
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "moved aside" in record.getMessage()
     assert str(aside) in record.getMessage()
