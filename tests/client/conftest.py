@@ -161,7 +161,7 @@ async def _start(executor: TalkExecutor, root: Path, **options: Any) -> TestServ
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what no event tells of."""
-    while not condition():  # noqa: ASYNC110
+    while not condition():
         await asyncio.sleep(0.005)
 
 

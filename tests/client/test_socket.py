@@ -8,11 +8,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from aosui.client import Api, OutcomeUnknown, ProjectSocket, State, Timing, connect
 from aosui.client.fold import Frame
 from aosui.errors import (
     AosuiError,
+    HostNotAllowed,
     InvalidAnswer,
     ProjectClosed,
     ProjectNotFound,
@@ -335,3 +338,57 @@ async def test_an_error_over_http_is_raised_as_what_it_is(site: Site) -> None:
         assert projects is not None
         assert [project["projectId"] for project in projects] == [site.project_id]
         assert await api.projects(etag) == (None, etag)
+
+
+async def test_a_proxy_that_passes_no_websockets_is_said_so(site: Site) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({}, status=404 if request.path == "/ws" else 200)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as proxy:
+        with pytest.raises(AosuiError) as raised:
+            async with connect(str(proxy.make_url("/")), "site", token="t" * 16):
+                pass
+    assert raised.value.code == "webSocketBlocked"
+
+
+async def test_a_refused_host_is_raised_though_the_handshake_says_nothing(site: Site) -> None:
+    elsewhere = site.url.replace("127.0.0.1", "localhost")
+    with pytest.raises(HostNotAllowed):
+        async with connect(elsewhere, site.project_id):
+            pass
+
+
+async def test_what_answers_and_is_not_aosui_is_said_so() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text="<h1>Bad Gateway</h1>", status=502)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as proxy, Api(str(proxy.make_url("/"))) as api:
+        with pytest.raises(AosuiError) as raised:
+            await api.call("GET", "projects")
+    assert (raised.value.code, raised.value.retryable) == ("badResponse", True)
+
+
+async def test_a_project_that_is_closed_while_dormant_is_said_so(make_site: MakeSite) -> None:
+    site = await make_site(dormant_after=0.05)
+    states = States()
+    async with connect(site.url, site.project_id, on_state=states, timing=IMPATIENT) as socket:
+        await states.reach("dormant")
+        await site.registry.close(site.project_id)
+        with pytest.raises(ProjectNotFound):
+            await anext(socket)
+
+
+async def test_a_session_of_ones_own_is_used_and_left_open(site: Site) -> None:
+    async with aiohttp.ClientSession(headers={"X-Mine": "1"}) as session:
+        async with connect(site.url, site.project_id, session=session) as socket:
+            assert socket.state == "live"
+        assert not session.closed
+
+
+async def test_an_api_that_was_not_entered_says_so() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await Api("http://127.0.0.1:1/").call("GET", "projects")
