@@ -172,6 +172,10 @@ class _Suite:
             raise
         except Exception as error:
             raise _Broken(f"workflows: workflows() raises {error!r}") from error
+        if self._pulse.longest > BLOCKED_SECONDS:
+            raise _Broken(
+                f"loop: workflows() blocks the event loop for {self._pulse.longest:.1f} s"
+            )
         if not isinstance(listed, Sequence) or isinstance(listed, str):
             raise _Broken(f"workflows: workflows() returns {listed!r}, no sequence of Workflow")
         for workflow in listed:

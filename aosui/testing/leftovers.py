@@ -20,7 +20,7 @@ MARKER = "CHECK_EXECUTOR"
 PROC = Path("/proc")
 PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Helpers that Python keeps until it exits, whoever started them."""
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 2.0
 LOOK_EVERY_SECONDS = 0.02
 
 
@@ -80,7 +80,7 @@ class Marked:
         )
 
     async def since(self, before: Census) -> Leftovers:
-        """Give everybody a second to leave, and tell who is still there."""
+        """Give everybody two seconds to leave, and tell who is still there."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SETTLE_SECONDS
         # Threads and processes of others tell nobody when they end.

@@ -354,6 +354,15 @@ async def test_a_blocked_loop(tmp_path: Path) -> None:
     assert said.startswith("loop: the run of 'work' blocks the event loop for 1.")
 
 
+async def test_a_blocked_loop_in_workflows(tmp_path: Path) -> None:
+    async def workflows() -> list[Workflow]:
+        time.sleep(1.2)  # noqa: ASYNC251  # this is the offence
+        return [Workflow("work")]
+
+    said = await caught(tmp_path, Made(workflows=workflows))
+    assert said.startswith("loop: workflows() blocks the event loop for 1.")
+
+
 async def test_a_task_left_behind(tmp_path: Path) -> None:
     tasks = Tasks()
 
