@@ -35,6 +35,7 @@ export class Project extends Emitter {
   /** @type {(() => void)[]} */ #listening;
   #known = false;
   #asked = false;
+  /** @type {string | undefined} the oldest run of the history as far as it was loaded */ #bottom;
 
   /**
    * @param {object} options
@@ -141,9 +142,10 @@ export class Project extends Emitter {
 
   /** Load older runs. */
   async history() {
-    const oldest = this.runs.at(-1)?.runId;
-    const { runs, more } = await this.api.runs(this.id, { before: oldest, limit: 50 });
+    // From the newest on: a snapshot has the runs that ended last, which need not have begun last.
+    const { runs, more } = await this.api.runs(this.id, { before: this.#bottom, limit: 50 });
     for (const run of runs) if (!this.#runs.has(run.runId)) this.#runs.set(run.runId, run);
+    this.#bottom = runs.at(-1)?.runId ?? this.#bottom;
     this.more = more;
     this.emit("change", null);
   }
@@ -257,6 +259,7 @@ export class Project extends Emitter {
     this.#outputs.clear();
     this.#known = false;
     this.#asked = false;
+    this.#bottom = undefined;
     this.emit("change", null);
   }
 }
