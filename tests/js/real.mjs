@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 export const TOKEN = "a-token-for-tests-only";
-const SECONDS = 20;
+const SECONDS = 30;
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const python = process.env.AOSUI_PYTHON ?? (existsSync(`${root}.venv/bin/python`) ? `${root}.venv/bin/python` : "python3");
