@@ -217,6 +217,7 @@ def _stopped_by_signals() -> asyncio.Event:
     def handle(number: signal.Signals) -> None:
         if stop.is_set():
             leave(128 + number)
+        click.echo("stopping; once more ends it at once", err=True)
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
