@@ -67,8 +67,10 @@ $(VENV)/.serve: pyproject.toml plugins/aosui-shell/pyproject.toml | $(BIN)/pytho
 	$(BIN)/pip install --quiet --editable . --editable plugins/aosui-shell
 	touch $@
 
+# The SDK of aosui-claude from its source: its wheel carries a binary of some hundred megabytes that
+# the tests do not use.
 $(VENV)/.dev: pyproject.toml $(wildcard plugins/*/pyproject.toml) $(VENV)/.serve | $(BIN)/python
-	$(BIN)/pip install --quiet --editable '.[dev]' $(foreach plugin,$(PLUGINS),--editable $(plugin))
+	$(BIN)/pip install --quiet --no-binary claude-agent-sdk --editable '.[dev]' $(foreach plugin,$(PLUGINS),--editable $(plugin))
 	touch $@
 
 # Node runs the tests of the JavaScript client; where it is missing, root installs it.
