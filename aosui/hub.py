@@ -20,7 +20,7 @@ import msgspec
 from aosui._logging import logger
 from aosui.clock import timestamp
 from aosui.connection import Connection, Ring
-from aosui.errors import AosuiError, InternalError, LogUnavailable
+from aosui.errors import AosuiError, InternalError, LogUnavailable, ProjectClosed
 from aosui.events import Event, RunOutput, Stream
 from aosui.frames import join_frames, text_frame
 from aosui.limits import Limits
@@ -107,11 +107,15 @@ class Hub:
         """Whether everything published is delivered."""
         return self._drain is None
 
-    async def room(self) -> None:
-        """Wait until the outbox has room."""
-        while self.full:
-            self._has_room.clear()
-            await self._has_room.wait()
+    async def room(self, timeout: float | None = None) -> None:
+        """Wait until the outbox has room; raises `LogUnavailable` after `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                while self.full:
+                    self._has_room.clear()
+                    await self._has_room.wait()
+        except TimeoutError:
+            raise LogUnavailable from None
 
     def publish(
         self,
@@ -124,7 +128,7 @@ class Hub:
         Number an event, put it into the outbox and return its seq; never waits.
 
         `run` is the state of the run that goes with it, `request` the id and the record of the
-        request that caused it.
+        request that caused it. Raises `ProjectClosed`.
         """
         seq = self._put(encode(build(self.next_seq, timestamp())))
         if run is not None:
@@ -149,7 +153,7 @@ class Hub:
 
     def _put(self, entry: bytes) -> int:
         if self._closed:
-            raise RuntimeError(f"the hub of {self.project_id} is closed")
+            raise ProjectClosed
         outbox, limits = self._outbox, self._limits
         outbox.entries.append(entry)
         outbox.size += len(entry)
@@ -197,6 +201,13 @@ class Hub:
         """Return the latest stored state of a run; raises `LogUnavailable`."""
         return await self._log.run(self.project_id, run_id)
 
+    async def latest_run(self, run_id: str) -> StoredRun | None:
+        """Return the latest state of a run, stored or about to be; raises `LogUnavailable`."""
+        for batch in self._unstored():
+            if run_id in batch.runs:
+                return batch.runs[run_id]
+        return await self.load_run(run_id)
+
     async def load_runs(self, before: str | None, limit: int) -> Sequence[StoredRun]:
         """Return runs, newest first, older than `before`; raises `LogUnavailable`."""
         return await self._log.runs(self.project_id, before, limit)
@@ -205,8 +216,11 @@ class Hub:
         """Return the record of a request that caused an event; raises `LogUnavailable`."""
         return await self._log.request(self.project_id, request_id)
 
-    async def load_checkpoint(self, run_id: str) -> bytes | None:
-        """Return the last stored checkpoint of a run; raises `LogUnavailable`."""
+    async def latest_checkpoint(self, run_id: str) -> bytes | None:
+        """Return the last checkpoint of a run, stored or about to be; raises `LogUnavailable`."""
+        for batch in self._unstored():
+            if run_id in batch.checkpoints:
+                return batch.checkpoints[run_id]
         return await self._log.checkpoint(self.project_id, run_id)
 
     def snapshot_frame(self) -> bytes:
@@ -235,18 +249,31 @@ class Hub:
 
     # -- the end
 
-    async def close(self) -> None:
-        """Store what is in the outbox, then give the project's log up."""
-        if self._drain is not None:
-            await asyncio.wait([self._drain])
+    async def close(self, seconds: float | None = None) -> None:
+        """
+        Store what is in the outbox, then give the project's log up; nothing is published any more.
+
+        Raises `LogUnavailable` when storing takes longer than `seconds`: the rest is lost.
+        """
         self._closed = True
-        await self._log.release(self.project_id)
+        try:
+            async with asyncio.timeout(seconds):
+                while self._drain is not None:
+                    await asyncio.wait([self._drain])
+        except TimeoutError:
+            raise LogUnavailable from None
+        finally:
+            if self._drain is not None:
+                self._drain.cancel()
+                await asyncio.wait([self._drain])
+            await self._log.release(self.project_id)
 
     # -- the drain
 
     async def _drain_outbox(self) -> None:
         while True:
             batch, self._outbox = self._outbox, _Batch()
+            batch.after = self.next_seq - 1 - len(batch.entries)
             self._flight = batch
             self.full = False
             self._has_room.set()
@@ -265,19 +292,22 @@ class Hub:
             try:
                 await self._log.append(
                     self.project_id,
-                    self.seq,
+                    batch.after,
                     batch.entries,
                     tuple(batch.runs.values()),
                     batch.requests,
                     batch.checkpoints,
                 )
-            except LogUnavailable as error:
+            except LogConflict:
+                raise
+            except Exception as error:
                 if delay == 0.02:
                     logger.error(
                         "the log takes nothing: runs wait",
-                        code=error.code,
+                        code=LogUnavailable.code,
                         project=self.project_id,
-                        reason=error.message,
+                        exc_info=None if isinstance(error, LogUnavailable) else error,
+                        reason=str(error),
                     )
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 1.0)
@@ -324,6 +354,14 @@ class Hub:
             self._outbox.runs.update(batch.runs)
             self._outbox.requests.update(batch.requests)
             self._outbox.checkpoints.update(batch.checkpoints)
+        # Who came to wait meanwhile waits for a number of before.
+        self._fail_commits()
+
+    def _unstored(self) -> Iterator[_Batch]:
+        """Yield what the log has not accepted yet, the newest first."""
+        yield self._outbox
+        if self._flight is not None:
+            yield self._flight
 
     def _fail_commits(self) -> None:
         for _, _, future in self._commits:
@@ -380,11 +418,12 @@ class Hub:
 
 
 class _Batch:
-    """What is stored together."""
+    """What is stored together, as the events `after + 1, …`."""
 
-    __slots__ = ("checkpoints", "entries", "requests", "runs", "size")
+    __slots__ = ("after", "checkpoints", "entries", "requests", "runs", "size")
 
     def __init__(self) -> None:
+        self.after = 0
         self.entries: list[bytes] = []
         self.runs: dict[str, StoredRun] = {}
         self.requests: dict[str, bytes] = {}

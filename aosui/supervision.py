@@ -27,6 +27,7 @@ from aosui.errors import (
     ChannelClosed,
     InvalidAnswer,
     LimitExceeded,
+    LogUnavailable,
     NotSerialisable,
     RunNotActive,
 )
@@ -319,7 +320,7 @@ class SupervisedRun:
     # -- the life of the run
 
     async def _work(self, seq: int) -> object:
-        await self._hub.committed(seq)
+        await self._stored(seq)
         await self._admitted
         run = self._run
         assert run is not None
@@ -333,6 +334,17 @@ class SupervisedRun:
             raise
         except BaseException as error:
             return _Raised(error)
+
+    async def _stored(self, seq: int) -> None:
+        """Wait until the event `seq` is in the log, however long that takes."""
+        while True:
+            try:
+                await self._hub.committed(seq)
+            except LogUnavailable:
+                # The log was somebody else's for a moment: all that waits is numbered anew.
+                seq = self._hub.next_seq - 1
+            else:
+                return
 
     def _ended(self, task: asyncio.Task[object]) -> None:
         if self.final:
