@@ -20,7 +20,6 @@ from aosui.errors import (
     ShuttingDown,
     UnsupportedMediaType,
 )
-from aosui.events import RunStatus
 from aosui.executors import Plugin
 from aosui.frames import error_info
 from aosui.guard import Authorize, TokenAuth, authorized
@@ -37,7 +36,7 @@ from aosui.protocol import (
     decode_object,
     encode,
 )
-from aosui.registry import OpenProject, ProjectRegistry
+from aosui.registry import OpenProject, ProjectRegistry, printable
 from aosui.values import REQUIRED, Param, Workflow
 
 __all__ = ["Api", "error_response", "json_response"]
@@ -212,8 +211,11 @@ class Api:
 
     async def run(self, request: web.Request) -> web.Response:
         opened = await self._opened(request, "view")
-        status: RunStatus = await opened.runner.status(request.match_info["run_id"])
-        return json_response(status)
+        # As stored, not as the runner has it: what a client has seen must not be forgotten.
+        stored = await opened.hub.load_run(request.match_info["run_id"])
+        if stored is None:
+            raise RunNotFound
+        return json_response(msgspec.Raw(stored.body))
 
     async def start(self, request: web.Request) -> web.Response:
         return await self._command(request, RunStart, status=202)
@@ -408,7 +410,7 @@ def _listing(opened: OpenProject) -> dict[str, Any]:
     return {
         "projectId": project.id,
         "name": project.name,
-        "root": str(project.root),
+        "root": printable(str(project.root)),
         "epoch": hub.epoch,
         "seq": None if opened.active else hub.seq,
         "activity": opened.runner.activity(),

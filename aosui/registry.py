@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 from attrs import frozen
@@ -43,7 +44,7 @@ from aosui.protocol import MAX_DATA_BYTES, CloseCode, encode_data
 from aosui.runner import Runner
 from aosui.values import Project
 
-__all__ = ["ConnectionView", "OpenProject", "ProjectRegistry", "project_id_of"]
+__all__ = ["ConnectionView", "OpenProject", "ProjectRegistry", "printable", "project_id_of"]
 
 GOODBYE_SECONDS = 0.3
 """What runs that end at once have before the sockets are closed at shutdown."""
@@ -87,7 +88,7 @@ class OpenProject:
 
     @property
     def active(self) -> bool:
-        """Whether the project has active runs, or events that are not delivered yet."""
+        """Whether the project has active runs."""
         return self.runner.active
 
 
@@ -116,7 +117,7 @@ class ProjectRegistry:
         self._roots = tuple(Path(root).expanduser().resolve() for root in roots)
         self._on_change = on_change
         self._projects: dict[str, OpenProject] = {}
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._connection_count = 0
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -157,20 +158,23 @@ class ProjectRegistry:
 
     async def _open_real(self, real: Path, name: str | None) -> Project:
         project_id = project_id_of(real)
-        async with self._opening.setdefault(project_id, asyncio.Lock()):
+        async with self._lock(project_id):
             if project_id in self._projects:
                 return self._projects[project_id].project
             if self.shutting_down:
                 raise ShuttingDown
-            project = Project(project_id, (name or real.name or str(real))[:200], real)
+            project = Project(project_id, printable(name or real.name or str(real))[:200], real)
             hub = Hub(project, self._log, self.limits)
             await hub.open()
             runner = Runner(hub, self.executors, self.limits)
-            await hub.committed(runner.interrupt_stale(), self.limits.commit_seconds)
+            try:
+                await hub.committed(runner.interrupt_stale(), self.limits.commit_seconds)
+            except LogUnavailable:
+                await hub.close(0)
+                raise
             self._projects[project_id] = OpenProject(
                 project, hub, runner, Commands(hub, runner, self.limits)
             )
-        self._opening.pop(project_id, None)
         logger.info("project opened", project=project_id, root=str(real))
         self._changed()
         return project
@@ -201,23 +205,30 @@ class ProjectRegistry:
         """
         Close a project: its sockets get 4504, its log stays unless `forget`.
 
-        Raises `ProjectNotFound`, and `ProjectBusy` while it has active runs, unless `cancel`.
+        Raises `ProjectNotFound`, `LogUnavailable` while it has events that are not stored, and
+        `ProjectBusy` while it has active runs, unless `cancel`.
         """
-        opened = self.opened(project_id)
-        if opened.active:
-            if not cancel:
-                raise ProjectBusy
-            opened.runner.cancel_all()
-            await opened.runner.ended()
-        if self._projects.get(project_id) is not opened:
-            return
-        del self._projects[project_id]
-        opened.hub.close_connections(CloseCode.PROJECT_CLOSED, ProjectClosed())
-        await opened.hub.close()
-        if forget:
-            await self._log.forget(project_id)
+        async with self._lock(project_id):
+            opened = self.opened(project_id)
+            hub = opened.hub
+            while opened.active or hub.seq < hub.next_seq - 1:
+                if opened.active and not cancel:
+                    raise ProjectBusy
+                opened.runner.cancel_all()
+                await opened.runner.ended()
+                await hub.committed(hub.next_seq - 1, self.limits.commit_seconds)
+            opened.runner.close()
+            del self._projects[project_id]
+            hub.close_connections(CloseCode.PROJECT_CLOSED, ProjectClosed())
+            await hub.close(self.limits.commit_seconds)
+            if forget:
+                await self._log.forget(project_id)
         logger.info("project closed", project=project_id)
         self._changed()
+
+    def _lock(self, project_id: str) -> asyncio.Lock:
+        """Return what opens and closes a project one after the other."""
+        return self._locks.setdefault(project_id, asyncio.Lock())
 
     # -- runs and events
 
@@ -245,7 +256,7 @@ class ProjectRegistry:
         """
         hub = self.opened(project_id).hub
         encoded = msgspec.Raw(encode_data(data, MAX_DATA_BYTES, what="the event's data"))
-        await hub.room()
+        await hub.room(self.limits.commit_seconds)
         seq = hub.publish(lambda seq, ts: ProjectEvent(project_id, seq, ts, name, encoded))
         await hub.committed(seq, self.limits.commit_seconds)
         return seq
@@ -345,6 +356,7 @@ class ProjectRegistry:
         ended = asyncio.gather(*(opened.runner.ended() for opened in projects))
         told = asyncio.gather(*(_told(opened) for opened in projects), return_exceptions=True)
         await asyncio.wait([told], timeout=GOODBYE_SECONDS)
+        told.cancel()
         for opened in projects:
             opened.hub.close_connections(CloseCode.GOING_AWAY)
         await asyncio.wait([ended], timeout=self.limits.cancel_seconds)
@@ -357,9 +369,8 @@ class ProjectRegistry:
         await self.executors.close()
         for opened in tuple(self._projects.values()):
             try:
-                async with asyncio.timeout(self.limits.commit_seconds):
-                    await opened.hub.close()
-            except (TimeoutError, LogUnavailable):
+                await opened.hub.close(self.limits.commit_seconds)
+            except LogUnavailable:
                 logger.error(
                     "stopped before the log took everything",
                     code=LogUnavailable.code,
@@ -380,6 +391,11 @@ async def _told(opened: OpenProject) -> None:
     """Wait until a project's runs have ended and its viewers were told."""
     await opened.runner.ended()
     await opened.hub.committed(opened.hub.next_seq - 1)
+
+
+def printable(text: str) -> str:
+    """Return text that can be written as JSON, also of a path that is no UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def project_id_of(real: Path) -> str:

@@ -18,10 +18,12 @@ import msgspec
 from attrs import frozen
 
 from aosui.errors import (
+    AosuiError,
     InvalidParams,
     LimitExceeded,
     NotFound,
     OutsideRoot,
+    ProjectClosed,
     QuestionClosed,
     QuestionNotFound,
     RunNotActive,
@@ -74,7 +76,7 @@ class Runner:
         self._closed_questions: dict[str, ClosedQuestion] = {}
         self._ended = asyncio.Event()
         self._ended.set()
-        self._stopping = False
+        self._refusal: type[AosuiError] | None = None
 
     @property
     def active(self) -> bool:
@@ -128,11 +130,17 @@ class Runner:
         status = await self.status(run_id)
         if status.state not in RETRYABLE_STATES:
             raise RunNotRetryable
-        kept = {name: value for name, value in status.params.items() if value != MASK}
-        checkpoint = await self._hub.load_checkpoint(run_id)
+        params = params or {}
+        secret = [name for name, value in status.params.items() if value == MASK]
+        if missing := {name: "is a secret: give it again" for name in secret if name not in params}:
+            raise InvalidParams(
+                f"secrets are not kept after a run: {', '.join(missing)}",
+                details={"params": missing},
+            )
+        checkpoint = await self._hub.latest_checkpoint(run_id)
         return await self._start(
             status.workflow,
-            {**kept, **(params or {})},
+            {**status.params, **params},
             by=by,
             record=record,
             target=run_id,
@@ -145,7 +153,7 @@ class Runner:
         run = self._runs.get(run_id)
         if run is not None:
             return run.status
-        stored = await self._hub.load_run(run_id)
+        stored = await self._hub.latest_run(run_id)
         if stored is None:
             raise RunNotFound
         return msgspec.json.decode(stored.body, type=RunStatus)
@@ -195,9 +203,13 @@ class Runner:
         for run in tuple(self._runs.values()):
             run.cancel(None)
 
+    def close(self) -> None:
+        """Start nothing any more: the project is closed."""
+        self._refusal = ProjectClosed
+
     def interrupt_all(self) -> None:
         """Stop every run because the server stops; nothing can be started any more."""
-        self._stopping = True
+        self._refusal = ShuttingDown
         for run in tuple(self._runs.values()):
             run.interrupt_now()
 
@@ -232,8 +244,8 @@ class Runner:
             for name, value in real.items()
         }
         size = len(encode(real))
-        if self._stopping:
-            raise ShuttingDown
+        if self._refusal is not None:
+            raise self._refusal
         self._check_room(size)
         run_id = secrets.token_hex(10)
         run = Run(
