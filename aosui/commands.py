@@ -135,8 +135,10 @@ class Commands:
             del self._known[request_id]
 
     async def _once(self, request: Request, user: str | None) -> _Outcome:
-        stored = await self._hub.load_request(request.id)
         kind, target = _identity(request)
+        # A cancel is for a bad log too, and does no harm twice.
+        cancels = isinstance(request, RunCancel)
+        stored = None if cancels else await self._hub.load_request(request.id)
         if stored is not None:
             record = msgspec.json.decode(stored, type=_Record)
             if (record.kind, record.target) != (kind, target):
