@@ -1,0 +1,165 @@
+"""
+aosui under load: `python -m benchmarks.product [LOG]`, a whole application, guards on.
+
+It prints `port N`, and obeys lines from stdin, each answered with `done ...`:
+
+    flood COUNT [PROJECT]    an executor says COUNT lines as fast as it can
+    turn COUNT [PROJECT]     the same, and gives the loop a turn after each
+    lone COUNT [PROJECT]     one line each 5 ms, with the time in it
+    pace COUNT PAUSE [PROJECT]   one line each PAUSE seconds, with the time in it
+    waiting COUNT            starts COUNT runs that wait
+    projects COUNT           opens COUNT projects more
+    busy COUNT               COUNT projects in which something is said a hundred times a second
+    collect                  collects garbage
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from aosui import (
+    Limits,
+    MemoryLog,
+    Param,
+    Project,
+    ProjectChannel,
+    Run,
+    SqliteLog,
+    Workflow,
+    allow_anyone,
+    create_app,
+    get_registry,
+)
+
+LINE = "x" * 119 + "\n"
+LONE_SECONDS = 0.005
+
+
+def stamped() -> str:
+    """Return a line with the time in it, as long as `LINE`."""
+    return f"@{time.monotonic_ns():019d} {LINE[21:]}"
+
+
+class Load:
+    """The executor that speaks."""
+
+    api_version = 1
+
+    async def workflows(self, project: Project) -> Sequence[Workflow]:
+        params = [
+            Param("count", type="integer", default=1),
+            Param("pause", type="number", default=LONE_SECONDS),
+        ]
+        return [Workflow(name, params=params) for name in ("flood", "turn", "pace", "wait")]
+
+    async def execute(self, run: Run, channel: ProjectChannel) -> object:
+        output, count = channel.output, run.params["count"]
+        match run.workflow:
+            case "flood":
+                for _ in range(count):
+                    await output(LINE)
+            case "turn":
+                for _ in range(count):
+                    await output(LINE)
+                    await asyncio.sleep(0)
+            case "pace":
+                for _ in range(count):
+                    await asyncio.sleep(run.params["pause"])
+                    await output(stamped())
+            case "wait":
+                await output(LINE)
+                await asyncio.Event().wait()
+        return None
+
+
+class Benched:
+    """The application, and what the lines from stdin ask of it."""
+
+    def __init__(self, log: str) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="aosui-bench-"))
+        self._app = create_app(
+            projects=[self._new_project("first"), self._new_project("second")],
+            executors={"load": Load()},
+            log=MemoryLog() if log == "memory" else SqliteLog(log),
+            authorize=allow_anyone,
+            dormant_after=None,
+            limits=Limits(connections_per_project=5000, connections=10_000, runs=1000),
+        )
+        self._registry = get_registry(self._app)
+        self._opened = 0
+
+    def _new_project(self, name: str) -> Path:
+        path = self._directory / name
+        path.mkdir()
+        return path
+
+    async def serve(self) -> None:
+        runner = web.AppRunner(self._app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
+        self._first, self._second = [project.id for project in self._registry]
+        print("port", runner.addresses[0][1], flush=True)
+        print("projects", self._first, self._second, flush=True)
+        lines = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+        )
+        while line := await lines.readline():
+            words = line.decode().split()
+            print("done", await self._do(*words) or "", flush=True)
+
+    async def _do(self, verb: str, count: str = "1", *more: str) -> object:
+        number = int(count)
+        match verb:
+            case "flood" | "turn":
+                await self._start(verb, more[0] if more else self._first, count=number)
+            case "lone":
+                await self._start("pace", more[0] if more else self._first, count=number)
+            case "pace":
+                project = more[1] if len(more) > 1 else self._first
+                await self._start("pace", project, count=number, pause=float(more[0]))
+            case "waiting":
+                for _ in range(number):
+                    await self._start("wait", self._first)
+            case "projects":
+                for _ in range(number):
+                    await self._open()
+            case "busy":
+                for _ in range(number):
+                    await self._start("pace", await self._open(), count=1_000_000, pause=0.01)
+            case "collect":
+                gc.collect()
+            case _:
+                raise ValueError(verb)
+        return None
+
+    async def _open(self) -> str:
+        self._opened += 1
+        path = await asyncio.to_thread(self._new_project, f"project-{self._opened}")
+        return (await self._registry.open(path)).id
+
+    async def _start(self, workflow: str, project: str, **params: object) -> None:
+        await self._registry.start_run(project, f"load:{workflow}", params)
+
+
+def main() -> None:
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    with asyncio.Runner() as runner:
+        runner.run(Benched(sys.argv[1] if len(sys.argv) > 1 else "memory").serve())
+
+
+if __name__ == "__main__":
+    main()
