@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aosui._logging import logger
-from aosui.errors import AosuiError, LogUnavailable
+from aosui.errors import AosuiError, InternalError, LogUnavailable
 from aosui.frames import PING, control, error_info, join_frames, skip_frames
 from aosui.limits import Limits
 from aosui.log import NotKept
@@ -254,6 +254,7 @@ class Connection:
         elif now - self._alive_at >= self._limits.ping_seconds:
             self._write(PING)
             self._ping_at = now
+            self._buffered = self._transport.get_write_buffer_size()
 
     def drained(self, now: float) -> bool:
         """Say whether a laggard can go on; abort it when nothing moved for long."""
@@ -327,6 +328,9 @@ class Connection:
             self._skip()
         except LogUnavailable:
             await asyncio.sleep(LOG_RETRY_SECONDS)
+        except Exception as error:
+            logger.exception("a read failed", code="internal", exc_info=error)
+            self.close(CloseCode.INTERNAL, InternalError())
         else:
             if not self.closing and entries:
                 self._write(join_frames(entries))
