@@ -52,7 +52,7 @@ __all__ = ["IsolatedExecutor"]
 
 START_SECONDS: Final = 60.0
 """What a process has to import its plugin."""
-AGAIN_SECONDS: Final = 5.0
+AGAIN_SECONDS: Final = 2.0
 """A process that could not start is not tried again before."""
 REST_SECONDS: Final = 0.5
 """What the last words of a process have to arrive after it has ended."""
@@ -220,7 +220,7 @@ class RemoteProcess:
                     sys.executable, "-P", "-m", "aosui.executor_process", self._name
                 )
             except OSError as error:
-                self._ended(f"could not be started: {error.strerror}")
+                self._ended(f"could not be started ({error.strerror})")
                 return
             at_last.callback(tree.end)
             words = asyncio.create_task(log_lines(tree.stderr, self._log))
@@ -236,10 +236,11 @@ class RemoteProcess:
             tree.end()
             await asyncio.wait([tree.exited])
             if (failure := tree.exited.exception()) is not None:
-                self._ended(f"could not be started: {failure}")
+                self._ended(f"could not be started ({failure})")
             else:
-                last = words.result() if words.done() else ""
-                self._ended(*_describe(tree.exited.result()), last)
+                status = tree.exited.result()
+                last = words.result() if status and status > 0 and words.done() else ""
+                self._ended(*_describe(status), last)
             await asyncio.wait([tree.gone])
 
     async def _read(self, pipe: Pipe) -> None:
@@ -274,7 +275,8 @@ class RemoteProcess:
         if self._why:
             how = f"was ended: {self._why}"
         if not self._decided.is_set():
-            self._break(f"its process {how}" + (f": {last}" if last else ""))
+            when = " before it was ready" if details and not self._why else ""
+            self._break(f"its process {how}{when}" + (f": {last}" if last else ""))
         elif self._up and (self._why or not self._closing):
             self._log.error(
                 "executor's process ended",
