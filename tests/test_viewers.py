@@ -17,10 +17,9 @@ from aiohttp.test_utils import TestServer
 
 import aosui
 
-TOKEN = "a-token-for-tests-only"
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
+from .support import BEARER, SECONDS, TOKEN, eventually
+
 LINE = "x" * 200 + "\n"
-SECONDS = 20.0
 
 
 class Tap:
@@ -106,12 +105,6 @@ async def frame(ws: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
     value = json.loads(message.data)
     assert isinstance(value, dict)
     return value
-
-
-async def eventually(holds: Any, seconds: float = SECONDS) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.005)
 
 
 def is_end(value: dict[str, Any]) -> bool:

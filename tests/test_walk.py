@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
@@ -30,36 +30,7 @@ from websockets.typing import Subprotocol
 
 import aosui
 
-TOKEN = "a-token-for-tests-only"
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
-SECONDS = 10.0
-
-Frame = dict[str, Any]
-Behaviour = Callable[[aosui.Run, aosui.ProjectChannel], Awaitable[object]]
-
-
-class Scripted:
-    """An executor that runs the behaviours that a test gives it."""
-
-    api_version = 1
-
-    def __init__(self, **behaviours: Behaviour) -> None:
-        self.behaviours = {"say": say, **behaviours}
-
-    async def workflows(self, project: aosui.Project) -> Sequence[aosui.Workflow]:
-        params = {
-            "say": [aosui.Param("lines", type="integer", default=3)],
-            "login": [aosui.Param("password", secret=True)],
-        }
-        return [
-            aosui.Workflow(
-                name, params=params.get(name, ()), timeout=0.05 if name == "hang" else None
-            )
-            for name in self.behaviours
-        ]
-
-    async def execute(self, run: aosui.Run, channel: aosui.ProjectChannel) -> object:
-        return await self.behaviours[run.workflow](run, channel)
+from .support import BEARER, SECONDS, TOKEN, Behaviour, Frame, Gate, Scripted, eventually
 
 
 async def say(run: aosui.Run, channel: aosui.ProjectChannel) -> object:
@@ -74,17 +45,14 @@ async def ask(run: aosui.Run, channel: aosui.ProjectChannel) -> object:
     return await channel.ask(aosui.Prompt("sure", "Are you sure?", options=["yes", "no"]))
 
 
-class Gate:
-    """Runs hold here until a test lets them go on."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-
-    async def hold(self, run: aosui.Run, channel: aosui.ProjectChannel) -> object:
-        await channel.output("holding\n")
-        await self.open.wait()
-        await channel.output("let go\n")
-        return "held"
+def scripted(**behaviours: Behaviour) -> Scripted:
+    """Make an executor with these workflows beside `say`."""
+    executor = Scripted()
+    executor.add("say", say, params=[aosui.Param("lines", type="integer", default=3)])
+    for name, behaviour in behaviours.items():
+        params = [aosui.Param("password", secret=True)] if name == "login" else ()
+        executor.add(name, behaviour, params=params, timeout=0.05 if name == "hang" else None)
+    return executor
 
 
 class Site:
@@ -208,7 +176,7 @@ async def site(
         token=TOKEN,
         projects=roots,
         roots=[folder],
-        executors={"test": executor or Scripted()},
+        executors={"test": executor or scripted()},
         **options,
     )
     async with TestServer(app) as server, aiohttp.ClientSession(headers=BEARER) as session:
@@ -217,13 +185,6 @@ async def site(
         yield Site(
             server, session, registry, [project.id for project in found if project is not None]
         )
-
-
-async def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(SECONDS):
-        while not holds():
-            await asyncio.sleep(0.005)
 
 
 def is_end(frame: Frame) -> bool:
@@ -267,13 +228,13 @@ async def test_what_a_run_says_reaches_all_viewers_of_its_project_and_no_other(
 
 async def test_closing_a_tab_leaves_nothing_behind_and_its_run_goes_on(tmp_path: Path) -> None:
     gate = Gate()
-    async with site(tmp_path, executor=Scripted(hold=gate.hold)) as s:
+    async with site(tmp_path, executor=scripted(hold=gate)) as s:
         async with s.viewer(s.ids[0]) as viewer:
             await viewer.opening()
             reply = await viewer.request("run.start", workflow="test:hold", params={})
         await eventually(lambda: s.registry.connection_count() == 0)
         assert s.registry.connections() == []
-        gate.open.set()
+        gate.open()
         assert (await s.ended(s.ids[0], reply["result"]["runId"]))["state"] == "succeeded"
 
 
@@ -308,13 +269,13 @@ async def test_a_thousand_connections_leave_memory_and_counts_where_they_were(
 
 async def test_a_run_goes_on_while_the_user_looks_elsewhere(tmp_path: Path) -> None:
     gate = Gate()
-    async with site(tmp_path, executor=Scripted(hold=gate.hold)) as s:
+    async with site(tmp_path, executor=scripted(hold=gate)) as s:
         async with s.viewer(s.ids[0]) as first:
             await first.opening()
             reply = await first.request("run.start", workflow="test:hold", params={})
         async with s.viewer(s.ids[1]) as second:
             await second.opening()
-            gate.open.set()
+            gate.open()
             await eventually(lambda: not s.registry.opened(s.ids[0]).active)
         async with s.viewer(s.ids[0]) as first:
             assert (await first.next())["type"] == "welcome"
@@ -398,7 +359,7 @@ def test_output_is_the_same_wherever_and_however_often_the_line_is_cut(
 
 async def test_ten_projects_of_which_three_run_hold_exactly_three_sockets(tmp_path: Path) -> None:
     gate = Gate()
-    executor = Scripted(hold=gate.hold)
+    executor = scripted(hold=gate)
     async with site(tmp_path, 10, executor=executor, dormant_after=0.3) as s:
         viewers = []
         for project_id in s.ids:
@@ -412,7 +373,7 @@ async def test_ten_projects_of_which_three_run_hold_exactly_three_sockets(tmp_pa
         assert codes == [4510] * 7
         await eventually(lambda: s.registry.connection_count() == 3)
         assert {view.project_id for view in s.registry.connections()} == set(s.ids[:3])
-        gate.open.set()
+        gate.open()
         codes = await asyncio.gather(*(viewer.closed() for _, viewer in viewers[:3]))
         assert codes == [4510] * 3
         await eventually(lambda: s.registry.connection_count() == 0)
@@ -447,7 +408,7 @@ async def test_a_run_of_an_idle_project_is_watched_from_the_reply_without_a_gap(
 
 
 async def test_a_question_asked_while_nobody_looks_is_answered_once(tmp_path: Path) -> None:
-    async with site(tmp_path, 1, executor=Scripted(ask=ask)) as s:
+    async with site(tmp_path, 1, executor=scripted(ask=ask)) as s:
         await s.start(s.ids[0], "ask")
         await eventually(
             lambda: (
@@ -482,7 +443,7 @@ async def test_cancel_retry_secrets_and_params(tmp_path: Path) -> None:
         raise aosui.ExecutorError("wrong password", code="wrongPassword", retryable=True)
 
     gate = Gate()
-    executor = Scripted(login=login, hold=gate.hold)
+    executor = scripted(login=login, hold=gate)
     async with site(tmp_path, 2, executor=executor) as s, s.viewer(s.ids[0]) as viewer:
         await viewer.opening()
         wrong = await viewer.request(
@@ -540,7 +501,7 @@ async def test_an_executor_that_raises_exits_or_gives_no_json_fails_and_the_serv
     async def strange(run: aosui.Run, channel: aosui.ProjectChannel) -> object:
         return object()
 
-    executor = Scripted(boom=boom, leave=leave, base=base, strange=strange)
+    executor = scripted(boom=boom, leave=leave, base=base, strange=strange)
     async with site(tmp_path, 1, executor=executor) as s:
         codes = {}
         for name in ("boom", "leave", "base", "strange"):
@@ -576,7 +537,7 @@ async def test_an_executor_that_hangs_or_ignores_cancel_is_ended_and_hears_that_
         heard.set()
         return None
 
-    executor = Scripted(hang=hang, stubborn=stubborn)
+    executor = scripted(hang=hang, stubborn=stubborn)
     limits = aosui.Limits(cancel_seconds=0.1)
     async with site(tmp_path, 1, executor=executor, limits=limits) as s:
         last = await s.ended(s.ids[0], (await s.start(s.ids[0], "hang"))["runId"])
@@ -601,7 +562,7 @@ async def test_a_flood_is_stored_whole_and_another_project_goes_on_beside_it(
             await channel.output(f"{number}\n")
         return None
 
-    async with site(tmp_path, 2, executor=Scripted(flood=flood)) as s:
+    async with site(tmp_path, 2, executor=scripted(flood=flood)) as s:
         flooding = await s.start(s.ids[0], "flood")
         last = await s.ended(s.ids[1], (await s.start(s.ids[1], "say"))["runId"])
         assert last["state"] == "succeeded"
