@@ -18,6 +18,7 @@ from aosui.protocol import (
     MAX_CHECKPOINT_BYTES,
     MAX_DATA_BYTES,
     MAX_PROGRESS_MESSAGE_BYTES,
+    MAX_SAFE_INTEGER,
     MAX_TEXT_BYTES,
     cut,
     encode_data,
@@ -93,7 +94,7 @@ class ProjectChannel:
                 await self._turn()
             self._port.output(stream, text)
             return
-        for piece in split_text(text, MAX_TEXT_BYTES):
+        for piece in split_text(text.encode("utf-8", "replace").decode(), MAX_TEXT_BYTES):
             await self._turn()
             self._port.output(stream, piece)
 
@@ -101,9 +102,7 @@ class ProjectChannel:
         self, current: float, total: float | None = None, *, message: str = ""
     ) -> None:
         """Say how far the run is, in units of your own; a total of None is unknown."""
-        for number in (current, total):
-            if number is not None and not math.isfinite(number):
-                raise ValueError(f"progress must be a finite number, not {number}")
+        current, total = _finite(current), None if total is None else _finite(total)
         await self._turn()
         self._port.progress(Progress(current, total, cut(message, MAX_PROGRESS_MESSAGE_BYTES)))
 
@@ -170,6 +169,13 @@ def split_text(text: str, max_bytes: int) -> Iterator[str]:
             size = max(1, len(piece) * max_bytes // encoded - 1)
         yield piece
         start += len(piece)
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(f"progress must be a finite number, not {number}")
+    exact = isinstance(number, int) and abs(number) <= MAX_SAFE_INTEGER
+    return number if exact else float(number)
 
 
 def _prompt_info(prompt: Prompt) -> PromptInfo:

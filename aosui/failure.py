@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from aosui.errors import AosuiError, ExecutorFailure, LimitExceeded
+from aosui.errors import AosuiError, ExecutorFailure, LimitExceeded, NotSerialisable
 from aosui.events import ErrorInfo
-from aosui.protocol import MAX_ERROR_BYTES, cut, encode
+from aosui.protocol import MAX_ERROR_BYTES, cut, encode_data
 
 __all__ = ["failure_info", "fit_error", "in_words"]
 
@@ -29,13 +29,13 @@ def in_words(error: BaseException) -> str:
 
 
 def fit_error(info: ErrorInfo) -> ErrorInfo:
-    """Cut an error to what fits: first its details go, then the end of its message."""
-    message = info.message.encode("utf-8", "replace").decode()
-    info = msgspec.structs.replace(info, message=message)
+    """Cut an error to what fits: its details go when they do not, its words lose their end."""
+    # An author may have put anything into it, of any type.
+    code, message = cut(str(info.code), 128), cut(str(info.message), MAX_ERROR_BYTES - 256)
+    short = ErrorInfo(code, message, bool(info.retryable))
+    whole = msgspec.structs.replace(short, details=info.details)
     try:
-        if len(encode(info)) <= MAX_ERROR_BYTES:
-            return info
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
-        pass
-    room = MAX_ERROR_BYTES - 256
-    return ErrorInfo(cut(info.code, 128), cut(message, room), info.retryable)
+        encode_data(whole, MAX_ERROR_BYTES, what="the error")
+    except NotSerialisable:
+        return short
+    return whole
