@@ -34,6 +34,7 @@ from aosui.log.memory import MemoryLog
 from aosui.plugins import load_plugins
 from aosui.registry import ProjectRegistry
 from aosui.values import Project
+from aosui.watchdog import Watchdog
 from aosui.websocket import WebSocketDoor
 
 __all__ = ["WS_REGISTRY", "create_app", "get_registry", "setup"]
@@ -213,16 +214,21 @@ def _add_routes(
         _add_page(part)
 
     async def life(_app: web.Application) -> AsyncIterator[None]:
-        if isinstance(executors, Mapping):
-            registry.executors.adopt(Executors(executors))
-        else:
-            registry.executors.adopt(await (executors or load_plugins)())
-        for root in projects:
-            await registry.open(root)
         lag.start()
-        yield
-        lag.stop()
-        await registry.finish()
+        watchdog = Watchdog(lag, registry.executors)
+        watchdog.start()
+        try:
+            if isinstance(executors, Mapping):
+                registry.executors.adopt(Executors(executors))
+            else:
+                registry.executors.adopt(await (executors or load_plugins)())
+            for root in projects:
+                await registry.open(root)
+            yield
+            await registry.finish()
+        finally:
+            watchdog.stop()
+            lag.stop()
 
     async def shut_down(_app: web.Application) -> None:
         await registry.shut_down()

@@ -1,11 +1,13 @@
-"""The time as the wire has it."""
+"""The time as the wire has it, and time that runs out."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-__all__ = ["timestamp"]
+__all__ = ["timestamp", "timestamp_at"]
 
 _last: tuple[int, str] = (-1, "")
 
@@ -15,6 +17,37 @@ def timestamp() -> str:
     global _last
     now = time.time_ns() // 1_000_000
     if now != _last[0]:
-        moment = datetime.fromtimestamp(now / 1000, UTC)
-        _last = (now, f"{moment:%Y-%m-%dT%H:%M:%S}.{now % 1000:03d}Z")
+        _last = (now, timestamp_at(now))
     return _last[1]
+
+
+def timestamp_at(milliseconds: int) -> str:
+    """Return a time, in milliseconds since 1970, as RFC 3339 in UTC."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+class Countdown:
+    """
+    Calls back once `seconds` have run out, not counting the time in which it is held.
+
+    It is held until the first `resume`; with None it never runs out.
+    """
+
+    def __init__(self, seconds: float | None, run_out: Callable[[], None]) -> None:
+        self._left = seconds
+        self._run_out = run_out
+        self._timer: asyncio.TimerHandle | None = None
+
+    def resume(self) -> None:
+        """Let the time run."""
+        if self._left is not None and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._left, self._run_out)
+
+    def hold(self) -> None:
+        """Let the time stand."""
+        if self._timer is not None:
+            self._left = max(0.0, self._timer.when() - asyncio.get_running_loop().time())
+            self._timer.cancel()
+            self._timer = None

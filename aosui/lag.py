@@ -1,4 +1,4 @@
-"""How late the event loop is: measured while somebody is connected or something runs."""
+"""How late the event loop is, measured all the time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ class LagMeter:
     """
     Measures how much later than asked a timer of the event loop fires.
 
-    One timer for the whole application, every `seconds`; the last `samples` are kept.
+    One timer for the whole application, every `seconds`; the last `samples` are kept. Each time it
+    fires is a beat: `beats` counts them, `beat_at` is when the last one was (`loop.time()`).
     """
 
     def __init__(self, seconds: float = 0.1, samples: int = 600) -> None:
@@ -20,11 +21,14 @@ class LagMeter:
         self._lags: deque[float] = deque(maxlen=samples)
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self.beats = 0
+        self.beat_at = 0.0
 
     def start(self) -> None:
         """Begin to measure on the running loop."""
         loop = asyncio.get_running_loop()
-        self._due = loop.time() + self._seconds
+        self.beat_at = loop.time()
+        self._due = self.beat_at + self._seconds
         self._timer = loop.call_at(self._due, self._tick)
 
     def stop(self) -> None:
@@ -41,4 +45,5 @@ class LagMeter:
 
     def _tick(self) -> None:
         self._lags.append(max(0.0, asyncio.get_running_loop().time() - self._due))
+        self.beats += 1
         self.start()
