@@ -36,7 +36,8 @@ from aosui.executors import Executors
 from aosui.hub import Hub
 from aosui.limits import Limits
 from aosui.protocol import MAX_PARAMS_BYTES, encode, encode_data
-from aosui.supervision import ClosedQuestion, SupervisedRun
+from aosui.questions import ClosedQuestion
+from aosui.supervision import SupervisedRun
 from aosui.values import Param, Project, Run, Workflow
 
 __all__ = ["Recorder", "Runner", "Started"]

@@ -21,11 +21,10 @@ from attrs import frozen
 
 from aosui._logging import logger
 from aosui.channel import ProjectChannel
-from aosui.clock import timestamp
+from aosui.clock import Countdown, timestamp
 from aosui.errors import (
     AosuiError,
     ChannelClosed,
-    InvalidAnswer,
     LimitExceeded,
     LogUnavailable,
     NotSerialisable,
@@ -50,15 +49,15 @@ from aosui.hub import Hub
 from aosui.limits import Limits
 from aosui.log import StoredRun
 from aosui.protocol import (
-    MAX_ANSWERS_BYTES,
     MAX_QUESTIONS_BYTES,
     MAX_RESULT_BYTES,
     encode,
     encode_data,
 )
+from aosui.questions import AskedQuestion, ClosedQuestion, check_answers
 from aosui.values import Run, Workflow
 
-__all__ = ["Cause", "ClosedQuestion", "Record", "SupervisedRun"]
+__all__ = ["Cause", "Record", "SupervisedRun"]
 
 Record = tuple[str, bytes] | None
 """The id and the record of the request that caused an event."""
@@ -72,33 +71,6 @@ class Cause(enum.Enum):
     CANCEL = "cancel"
     TIMEOUT = "timeout"
     SHUTDOWN = "shutdown"
-
-
-@frozen
-class ClosedQuestion:
-    """How a question ended."""
-
-    question_id: str
-    run_id: str
-    outcome: Literal["answered", "cancelled"]
-    answers: Mapping[str, str | list[str]] | None
-    by: str | None
-
-    def details(self) -> dict[str, Any]:
-        return {
-            "questionId": self.question_id,
-            "runId": self.run_id,
-            "outcome": self.outcome,
-            "answers": self.answers,
-            "by": self.by,
-        }
-
-
-@frozen
-class _Asked:
-    question: Question
-    size: int
-    answers: asyncio.Future[Mapping[str, str | list[str]]]
 
 
 class SupervisedRun:
@@ -121,7 +93,7 @@ class SupervisedRun:
         self.id = run.id
         self.final = False
         self.params_bytes = params_bytes
-        self.questions: dict[str, _Asked] = {}
+        self.questions: dict[str, AskedQuestion] = {}
         self.status = RunStatus(
             run_id=run.id,
             workflow=f"{executor_name}:{workflow.name}",
@@ -146,7 +118,7 @@ class SupervisedRun:
         self._task: asyncio.Task[object] | None = None
         self._cause: Cause | None = None
         self._abandoning: asyncio.TimerHandle | None = None
-        self._clock: asyncio.TimerHandle | None = None
+        self._countdown = Countdown(workflow.timeout, self._time_is_up)
         self._progress_timer: asyncio.TimerHandle | None = None
         self._progress_at = 0.0
         self._closed_questions: list[ClosedQuestion] = []
@@ -299,7 +271,7 @@ class SupervisedRun:
                 f"the open questions of a run are at most {MAX_QUESTIONS_BYTES} bytes together",
                 details={"limit": "questions"},
             )
-        asked = _Asked(question, size, asyncio.get_running_loop().create_future())
+        asked = AskedQuestion(question, size, asyncio.get_running_loop().create_future())
         self.questions[question.question_id] = asked
         self._settle()
         try:
@@ -326,7 +298,7 @@ class SupervisedRun:
         assert run is not None
         self.status = msgspec.structs.replace(self.status, state="running", started_at=timestamp())
         self._publish()
-        self._wind_clock()
+        self._countdown.resume()
         channel = ProjectChannel(self._hub.project, self.id, self)
         try:
             return await self._executor.execute(run, channel)
@@ -403,7 +375,8 @@ class SupervisedRun:
     def _finish(
         self, state: RunState, *, result: Any = None, error: ErrorInfo | None = None
     ) -> None:
-        for timer in (self._abandoning, self._clock, self._progress_timer):
+        self._countdown.hold()
+        for timer in (self._abandoning, self._progress_timer):
             if timer is not None:
                 timer.cancel()
         for question_id in tuple(self.questions):
@@ -430,33 +403,13 @@ class SupervisedRun:
         if self.final or self._cause is not None:
             return
         self._cause = cause
-        if self._clock is not None:
-            self._clock.cancel()
+        self._countdown.hold()
         self.status = msgspec.structs.replace(self.status, state="cancelling")
         self._publish(record)
         assert self._task is not None
         self._task.cancel()
         loop = asyncio.get_running_loop()
         self._abandoning = loop.call_later(self._limits.cancel_seconds, self.abandon)
-
-    # -- the clock of the timeout, which stands while the run waits
-
-    def _wind_clock(self) -> None:
-        if self._timeout is None:
-            return
-        loop = asyncio.get_running_loop()
-        self._clock = loop.call_later(self._timeout, self._time_is_up)
-        self._left = self._timeout
-
-    def _hold_clock(self) -> None:
-        if self._clock is not None and not self._clock.cancelled():
-            self._left = max(0.0, self._clock.when() - asyncio.get_running_loop().time())
-            self._clock.cancel()
-
-    def _resume_clock(self) -> None:
-        if self._clock is not None and self._clock.cancelled():
-            loop = asyncio.get_running_loop()
-            self._clock = loop.call_later(self._left, self._time_is_up)
 
     def _time_is_up(self) -> None:
         self._stop(Cause.TIMEOUT, None)
@@ -470,7 +423,7 @@ class SupervisedRun:
         if state in ("running", "waiting"):
             state = "waiting" if self.questions else "running"
             if state != self.state:
-                (self._hold_clock if state == "waiting" else self._resume_clock)()
+                (self._countdown.hold if state == "waiting" else self._countdown.resume)()
         self.status = msgspec.structs.replace(
             self.status,
             state=state,
@@ -532,29 +485,3 @@ def _publish_closed(hub: Hub, closed: ClosedQuestion, record: Record) -> int:
         ),
         request=record,
     )
-
-
-def check_answers(question: Question, answers: Mapping[str, str | list[str]]) -> None:
-    """Check answers against the prompts; raises `InvalidAnswer`, `details["answers"]` by prompt."""
-    prompts = {prompt.prompt_id: prompt for prompt in question.prompts}
-    wrong = {name: "there is no such prompt" for name in answers if name not in prompts}
-    for prompt_id, prompt in prompts.items():
-        answer = answers.get(prompt_id)
-        values = answer if isinstance(answer, list) else [answer]
-        known = {option.value for option in prompt.options}
-        if answer is None:
-            wrong[prompt_id] = "is not answered"
-        elif isinstance(answer, list) != prompt.multiple:
-            wrong[prompt_id] = "must be a list" if prompt.multiple else "must be one string"
-        elif known and not prompt.allow_other and not known.issuperset(values):
-            wrong[prompt_id] = "must be one of its options"
-    if wrong:
-        words = "; ".join(f"{name[:64]!r} {problem}" for name, problem in list(wrong.items())[:8])
-        raise InvalidAnswer(
-            f"the answers do not fit the question: {words}", details={"answers": wrong}
-        )
-    size = len(encode_data(answers, None, what="the answers"))
-    if size > MAX_ANSWERS_BYTES:
-        raise InvalidAnswer(
-            f"the answers are {size} bytes: at most {MAX_ANSWERS_BYTES} are allowed"
-        )

@@ -29,7 +29,7 @@ LAYERS = [
     {"isolation", "remote", "executor_process", "connection"},
     {"snapshot"},
     {"executors", "tree", "process", "blocking", "orphans", "frames"},
-    {"pipe", "reaper", "channel", "failure", "captured"},
+    {"pipe", "reaper", "channel", "questions", "failure", "captured"},
     {"log", "protocol", "limits", "values", "events", "clock", "_logging", "errors"},
 ]
 """From the top of the house to its ground: a module imports from its own layer or from below."""
