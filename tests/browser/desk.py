@@ -45,13 +45,17 @@ class Desk:
         self.folder = folder
         self.port = unused_port()
         self.registry: ProjectRegistry
-        self._executors = executors
+        self._executors = dict(executors)
         self._options = options
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}{self._options.get('prefix', '')}/"
+
+    def add_executor(self, name: str, executor: Executor) -> None:
+        """Add one, before the start."""
+        self._executors[name] = executor
 
     def root(self, name: str) -> Path:
         """Make a directory with tasks in it."""

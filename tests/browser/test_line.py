@@ -1,4 +1,4 @@
-"""The line breaks, the server goes and comes back, the session ends: the page says so and goes on."""
+"""The line breaks, the server goes away, the session ends: the page says so and goes on."""
 
 from __future__ import annotations
 

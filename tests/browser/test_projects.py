@@ -11,9 +11,7 @@ from .conftest import OpenWindow
 from .desk import Desk
 
 
-async def test_a_real_workflow_in_each_of_two_projects(
-    desk: Desk, open_window: OpenWindow
-) -> None:
+async def test_a_real_workflow_in_each_of_two_projects(desk: Desk, open_window: OpenWindow) -> None:
     await desk.start("site", "api")
     window = await open_window()
     await window.sign_in()

@@ -26,6 +26,8 @@ try {
   assert.equal(readFileSync(committed, "utf8"), made, "aosui-client.d.ts is not what the JSDoc says: npm run types:write");
   // And somebody who uses it from TypeScript is understood.
   run("--noEmit", "--strict", "--target", "ES2022", "--module", "ES2022", "--moduleResolution", "Bundler", "--lib", "ES2022,DOM", "usage.ts");
+  // The page is held to the same rules.
+  run("-p", "page/tsconfig.json");
 } finally {
   rmSync(folder, { recursive: true });
 }

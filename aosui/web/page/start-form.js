@@ -18,6 +18,8 @@ export class StartForm extends View {
   /** @type {ParamFields | null} */ #fields = null;
   #workflow = "";
   #formOf = "";
+  #starting = false;
+  #wantsFocus = false;
 
   /**
    * @param {Project} project
@@ -50,6 +52,10 @@ export class StartForm extends View {
     );
   }
 
+  listen() {
+    this.until(this.project.on("change", this.redraw));
+  }
+
   /**
    * Show the list, or the form of one workflow.
    *
@@ -58,6 +64,7 @@ export class StartForm extends View {
   async show(workflow) {
     this.#workflow = workflow;
     this.#formOf = "";
+    this.search.value = "";
     this.redraw();
     await this.load();
   }
@@ -76,9 +83,10 @@ export class StartForm extends View {
     this.redraw();
   }
 
+  /** Put the focus on the first field, as soon as there is one. */
   focusFirst() {
-    if (this.#fields && !this.form.hidden) this.#fields.focusFirst();
-    else this.search.focus();
+    this.#wantsFocus = true;
+    this.redraw();
   }
 
   draw() {
@@ -88,6 +96,8 @@ export class StartForm extends View {
     this.#drawEmpty();
     this.form.hidden = !chosen;
     if (chosen) this.#drawForm(chosen);
+    this.#drawButton();
+    this.#drawFocus(chosen !== undefined);
     setText(this.heading, chosen ? `Start ${chosen.title || chosen.workflow}` : "Start a workflow");
     reconcile(
       this.failures,
@@ -99,6 +109,14 @@ export class StartForm extends View {
         setText(box.children[1], error.message);
       },
     );
+  }
+
+  /** @param {boolean} form */
+  #drawFocus(form) {
+    const first = form ? this.form.querySelector("input, select, textarea, button") : this.search;
+    if (!this.#wantsFocus || !(first instanceof HTMLElement) || first.hidden) return;
+    this.#wantsFocus = false;
+    first.focus({ preventScroll: true });
   }
 
   /** @param {Workflow[]} workflows */
@@ -165,12 +183,17 @@ export class StartForm extends View {
         h("a", { class: "button plain", href: format({ view: "start", projectId: this.project.id }) }, "Other workflows"),
       ),
     );
-    requestAnimationFrame(() => {
-      if (!this.form.contains(document.activeElement)) {
-        const first = this.form.querySelector("input, select, textarea, button");
-        /** @type {HTMLElement | null} */ (first)?.focus({ preventScroll: true });
-      }
-    });
+    this.#wantsFocus = true;
+  }
+
+  #drawButton() {
+    const button = /** @type {HTMLButtonElement | null} */ (this.form.querySelector("button[type=submit]"));
+    if (!button) return;
+    const { name } = this.project.state;
+    const away = name === "reconnecting" || name === "offline" || name === "signedOut";
+    button.disabled = this.#starting;
+    setAttribute(button, "aria-busy", this.#starting ? "true" : null);
+    setText(button, !this.#starting ? "Start" : away ? "Starts when the connection is back…" : "Starting…");
   }
 
   /** @param {Workflow} workflow */
@@ -195,12 +218,10 @@ export class StartForm extends View {
     const params = fields?.read();
     if (!workflow || !fields || !params) return;
     this.memory.set(this.#key(workflow), rememberable(workflow.params, params));
-    const button = /** @type {HTMLButtonElement} */ (this.form.querySelector("button[type=submit]"));
     const problem = /** @type {HTMLElement} */ (this.form.querySelector(".problem[role=alert]"));
     setText(problem, "");
-    button.disabled = true;
-    setAttribute(button, "aria-busy", "true");
-    setText(button, this.project.state.name === "live" || this.project.state.name === "idle" ? "Starting…" : "Starts when the connection is back…");
+    this.#starting = true;
+    this.#drawButton();
     try {
       const { runId } = await this.project.socket.start(workflow.workflow, params);
       this.#formOf = "";
@@ -209,9 +230,8 @@ export class StartForm extends View {
       const error = /** @type {AosuiError} */ (thrown);
       if (!fields.show(error.details?.params ?? {})) setText(problem, `${error.message}.`);
     } finally {
-      button.disabled = false;
-      setAttribute(button, "aria-busy", null);
-      setText(button, "Start");
+      this.#starting = false;
+      this.#drawButton();
     }
   }
 }
