@@ -7,6 +7,7 @@ import configparser
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "aosui"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+NAMES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in MODULES
+}
 
 LAYERS = [
     {"__main__"},
@@ -59,8 +64,8 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found.update(names & NAMES.keys() or {node.module})
     return found
 
 
@@ -81,6 +86,17 @@ def test_a_module_imports_only_from_its_own_layer_or_below(path: Path) -> None:
         if not any(there in names for names in LAYERS):
             continue
         assert layer(there) >= layer(here), f"{here} must not import {there}"
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    graph = {
+        name: {found for found in imports(path) if found in NAMES and found != name}
+        for name, path in NAMES.items()
+        if name != "aosui"
+    }
+    for found in graph.values():
+        found.discard("aosui")
+    TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -135,6 +151,9 @@ def test_importing_aosui_imports_no_server() -> None:
 
 
 def test_importing_aosui_configures_no_logging() -> None:
-    code = "import logging, aosui, aosui.app; print(logging.getLogger().handlers, logging.getLogger('aosui').handlers)"
+    code = (
+        "import logging, aosui, aosui.app;"
+        "print(logging.getLogger().handlers, logging.getLogger('aosui').handlers)"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[] []"
