@@ -53,7 +53,7 @@ class Patience:
         """
         passed, used = now - self._now, cpu - self._cpu
         on_time = passed < 2 * TICK_SECONDS
-        if beats != self._beats or not (on_time or used > passed / 2):
+        if beats != self._beats or not (on_time or used > passed / 4):
             self.silence = 0.0
         else:
             self.silence += passed
