@@ -393,7 +393,8 @@ async def _close(name: str, close: Callable[[], Any]) -> None:
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
+    dist: Any = point.dist
     try:
-        return (point.dist.name, point.dist.version) if point.dist is not None else ("", "")
-    except Exception:  # its metadata are broken or gone
+        return str(dist.name or ""), str(dist.version or "")
+    except Exception:  # it has none, or its metadata are broken
         return "", ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from aosui.executors import BrokenExecutor, Executors
+from aosui.errors import ExecutorError
+from aosui.executors import BrokenExecutor, Executors, Plugin
 from aosui.isolation import IsolatedExecutor
 
 __all__ = ["check_plugins", "load_plugins"]
@@ -28,9 +30,14 @@ async def load_plugins(
 
 async def check_plugins(executors: Executors) -> None:
     """Start the isolated executors as well, so that every plugin's `status` is what it is."""
-    for plugin in executors.plugins.values():
-        if isinstance(plugin.executor, IsolatedExecutor):
-            try:
-                await plugin.executor.check()
-            except BrokenExecutor as error:
-                plugin.status, plugin.reason = error.becomes, error.message
+    await asyncio.gather(*(_check(plugin) for plugin in executors.plugins.values()))
+
+
+async def _check(plugin: Plugin) -> None:
+    if not isinstance(plugin.executor, IsolatedExecutor):
+        return
+    try:
+        await plugin.executor.check()
+    except ExecutorError as error:
+        plugin.status = error.becomes if isinstance(error, BrokenExecutor) else "broken"
+        plugin.reason = error.message
