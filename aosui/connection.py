@@ -95,6 +95,8 @@ class Laggards:
     """Connections that wait for their transports to drain: one ticker for all of them."""
 
     SECONDS = 0.01
+    SLICE_SECONDS = 0.001
+    """How long it goes on without giving the loop a turn."""
 
     def __init__(self) -> None:
         self._waiting: dict[Connection, None] = {}
@@ -103,24 +105,36 @@ class Laggards:
     def add(self, connection: Connection) -> None:
         self._waiting[connection] = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.SECONDS, self._tick)
+            self._wind(self.SECONDS)
 
     def discard(self, connection: Connection) -> None:
         self._waiting.pop(connection, None)
 
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._waiting
+
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def _wind(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
+        pause = self.SECONDS
         for connection in tuple(self._waiting):
             if connection.drained(now):
                 self._waiting.pop(connection, None)
                 connection.pump()
-        if self._waiting and self._timer is None:
-            self._timer = loop.call_later(self.SECONDS, self._tick)
+                if loop.time() - now > self.SLICE_SECONDS:
+                    pause = 0.0
+                    break
+        if self._waiting:
+            self._wind(pause)
 
 
 class Connection:
@@ -227,7 +241,8 @@ class Connection:
             if self.cursor >= source.seq:
                 return
             if self._transport.get_write_buffer_size() > self._limits.high_water_bytes:
-                self._lag()
+                if self not in self._laggards:
+                    self._lag()
                 return
             found = source.ring.after(self.cursor)
             if found is None or (self._held and self.cursor < self._held[0][0] < found[0]):

@@ -3,8 +3,10 @@ The hub of a project: its outbox, the one drain to the log, and what follows an 
 
     publish -> outbox -> log.append -> deliver: head and snapshot move, waiters wake, fan-out
 
-An idle hub has no task and no timer: the drain lives while there is something to store, and for
-one window after it.
+The first event after a pause is stored and written at once; what follows waits for the end of a
+window that the last batch opened, unless the outbox is full. The window is a few times as long as
+that batch took, so it follows the load, the log and the number of viewers, and an idle hub has no
+task and no timer.
 """
 
 from __future__ import annotations
@@ -31,11 +33,15 @@ from aosui.values import Project
 
 __all__ = ["Build", "Hub"]
 
-WINDOW_SECONDS = 0.001
-"""While events keep coming, what follows within it is stored and written together."""
-MAX_PAUSE_SECONDS = 0.02
-SLICE_SECONDS = 0.002
-SLICE_CONNECTIONS = 32
+MIN_WINDOW_SECONDS = 0.001
+MAX_WINDOW_SECONDS = 0.005
+WINDOW_SHARE = 4
+"""While events keep coming, the window after a batch is this many times what the batch took."""
+MAX_REST_SECONDS = 0.02
+"""After a fan-out comes a rest as long as it was, at most this, whatever waits: for the others."""
+SLICE_SECONDS = 0.001
+"""How long a fan-out goes on without giving the loop a turn."""
+RETRY_SECONDS = 0.02
 
 Build = Callable[[int, str], Event]
 """Builds an event from its seq and its time."""
@@ -67,10 +73,15 @@ class Hub:
         self._outbox = _Batch()
         self._flight: _Batch | None = None
         self._drain: asyncio.Task[None] | None = None
-        self._has_room = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._began_at = 0.0
+        self._rested_at = 0.0
+        self._window_ends_at = 0.0
+        self._wait_for_room: list[asyncio.Future[None]] = []
         self._commits: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._sweeping: Iterator[Connection] | None = None
+        self._swept: asyncio.Future[None] | None = None
         self._swept_in = 0.0
         self._again = False
         self._frame: bytes | None = None
@@ -105,15 +116,17 @@ class Hub:
     @property
     def quiet(self) -> bool:
         """Whether everything published is delivered."""
-        return self._drain is None
+        return self._drain is None and self._timer is None
 
     async def room(self, timeout: float | None = None) -> None:
         """Wait until the outbox has room; raises `LogUnavailable` after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 while self.full:
-                    self._has_room.clear()
-                    await self._has_room.wait()
+                    # One each: a future that is shared is cancelled by any one who waits.
+                    waiter = asyncio.get_running_loop().create_future()
+                    self._wait_for_room.append(waiter)
+                    await waiter
         except TimeoutError:
             raise LogUnavailable from None
 
@@ -149,7 +162,8 @@ class Hub:
         """Store a run's checkpoint; nobody is shown it."""
         self._outbox.checkpoints[run_id] = value
         self._outbox.size += len(value)
-        self._start_drain()
+        if self.quiet:
+            self._start_drain()
 
     def _put(self, entry: bytes) -> int:
         if self._closed:
@@ -157,18 +171,16 @@ class Hub:
         outbox, limits = self._outbox, self._limits
         outbox.entries.append(entry)
         outbox.size += len(entry)
-        if outbox.size >= limits.outbox_bytes or len(outbox.entries) >= limits.outbox_events:
-            self.full = True
         seq = self.next_seq
         self.next_seq = seq + 1
-        if self._drain is None:
+        if not self.full and (
+            outbox.size >= limits.outbox_bytes or len(outbox.entries) >= limits.outbox_events
+        ):
+            self.full = True
+            self._start_drain()
+        elif self._drain is None and self._timer is None:
             self._start_drain()
         return seq
-
-    def _start_drain(self) -> None:
-        if self._drain is None:
-            self._drain = asyncio.create_task(self._drain_outbox())
-            self._drain.add_done_callback(self._drained)
 
     # -- commits
 
@@ -258,6 +270,7 @@ class Hub:
         self._closed = True
         try:
             async with asyncio.timeout(seconds):
+                self._start_drain()
                 while self._drain is not None:
                     await asyncio.wait([self._drain])
         except TimeoutError:
@@ -270,24 +283,46 @@ class Hub:
 
     # -- the drain
 
+    def _start_drain(self) -> None:
+        """Store what is in the outbox: now, or at the end of the window or the rest."""
+        if self._drain is not None or not self._outbox:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        urgent = self.full or self._closed
+        due = self._rested_at if urgent else self._window_ends_at
+        if due > loop.time() and not self._closed:
+            self._timer = loop.call_at(due, self._drain_now)
+        else:
+            self._drain_now()
+
+    def _drain_now(self) -> None:
+        self._timer = None
+        self._began_at = asyncio.get_running_loop().time()
+        self._drain = asyncio.create_task(self._drain_outbox())
+        self._drain.add_done_callback(self._drained)
+
     async def _drain_outbox(self) -> None:
-        while True:
-            batch, self._outbox = self._outbox, _Batch()
-            batch.after = self.next_seq - 1 - len(batch.entries)
-            self._flight = batch
-            self.full = False
-            self._has_room.set()
-            try:
-                await self._append(batch)
-            except LogConflict as conflict:
-                await self._start_over(conflict)
-            self._flight = None
-            await asyncio.sleep(max(WINDOW_SECONDS, min(self._swept_in, MAX_PAUSE_SECONDS)))
-            if not self._outbox:
-                return
+        batch, self._outbox = self._outbox, _Batch()
+        batch.after = self.next_seq - 1 - len(batch.entries)
+        self._flight = batch
+        self.full = False
+        for waiter in self._wait_for_room:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._wait_for_room.clear()
+        try:
+            await self._append(batch)
+        except LogConflict as conflict:
+            await self._start_over(conflict)
+        self._flight = None
+        if self._sweeping is not None:
+            self._swept = asyncio.get_running_loop().create_future()
+            await self._swept
 
     async def _append(self, batch: _Batch) -> None:
-        delay = 0.02
+        delay = RETRY_SECONDS
         while True:
             try:
                 await self._log.append(
@@ -301,7 +336,7 @@ class Hub:
             except LogConflict:
                 raise
             except Exception as error:
-                if delay == 0.02:
+                if delay == RETRY_SECONDS:
                     logger.error(
                         "the log takes nothing: runs wait",
                         code=LogUnavailable.code,
@@ -312,19 +347,26 @@ class Hub:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 1.0)
             else:
-                if delay > 0.02:
+                if delay > RETRY_SECONDS:
                     logger.info("the log is back", project=self.project_id)
                 return
 
     def _drained(self, task: asyncio.Task[None]) -> None:
         self._drain = None
+        now = asyncio.get_running_loop().time()
+        window = min(
+            max((now - self._began_at) * WINDOW_SHARE, MIN_WINDOW_SECONDS), MAX_WINDOW_SECONDS
+        )
+        self._rested_at = now + min(self._swept_in, MAX_REST_SECONDS)
+        self._window_ends_at = max(self._rested_at, now + window)
+        self._swept_in = 0.0
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error(
                 "the drain died", code=AosuiError.code, project=self.project_id, exc_info=error
             )
             self._fail_commits()
             self.close_connections(CloseCode.INTERNAL, InternalError())
-        if self._outbox and not task.cancelled():
+        if not task.cancelled():
             self._start_drain()
 
     async def _start_over(self, conflict: LogConflict) -> None:
@@ -342,7 +384,7 @@ class Hub:
                 self._stand_at(await self._log.open(self.project_id, self._deliver))
                 break
             except LogUnavailable:
-                await asyncio.sleep(MAX_PAUSE_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
         late, self._outbox = self._outbox, _Batch()
         for batch in (*lost, late):
             for entry in batch.entries:
@@ -387,34 +429,36 @@ class Hub:
             self._fan_out()
 
     def _fan_out(self) -> None:
-        if self._sweeping is not None:
+        if self._sweeping is None:
+            self._sweep(iter(tuple(self.connections)))
+        else:
             self._again = True
-            return
-        self._swept_in = 0.0
-        self._sweep(iter(tuple(self.connections)))
 
     def _sweep(self, connections: Iterator[Connection]) -> None:
         """Write to connections for one slice of time, the rest in a later turn of the loop."""
-        began = time.perf_counter()
+        clock = time.perf_counter
+        began = clock()
+        until = began + SLICE_SECONDS
         self._sweeping = connections
-        for count, connection in enumerate(connections, 1):
+        for connection in connections:
             try:
                 connection.pump()
             except Exception:
                 logger.exception("a connection failed", code="internal", project=self.project_id)
                 connection.abort()
-            if (
-                count % SLICE_CONNECTIONS == 0
-                and (spent := time.perf_counter() - began) > SLICE_SECONDS
-            ):
-                self._swept_in += spent
+            if clock() > until:
+                self._swept_in += clock() - began
                 asyncio.get_running_loop().call_soon(self._sweep, connections)
                 return
-        self._swept_in += time.perf_counter() - began
+        self._swept_in += clock() - began
         self._sweeping = None
         if self._again:
             self._again = False
             self._fan_out()
+        elif self._swept is not None:
+            if not self._swept.done():
+                self._swept.set_result(None)
+            self._swept = None
 
 
 class _Batch:

@@ -3,14 +3,13 @@ aosui under load: `python -m benchmarks.product [LOG]`, a whole application, gua
 
 It prints `port N`, and obeys lines from stdin, each answered with `done ...`:
 
-    flood COUNT [PROJECT]    an executor says COUNT lines as fast as it can
-    turn COUNT [PROJECT]     the same, and gives the loop a turn after each
-    lone COUNT [PROJECT]     one line each 5 ms, with the time in it
-    pace COUNT PAUSE [PROJECT]   one line each PAUSE seconds, with the time in it
-    waiting COUNT            starts COUNT runs that wait
-    projects COUNT           opens COUNT projects more
-    busy COUNT               COUNT projects in which something is said a hundred times a second
-    collect                  collects garbage
+    flood COUNT 0 [PROJECT]     an executor says COUNT lines as fast as it can
+    turn COUNT 0 [PROJECT]      the same, and gives the loop a turn after each
+    lone COUNT GAP [PROJECT]    one line each GAP ms, with the time in it
+    waiting COUNT               starts COUNT runs that wait
+    projects COUNT              opens COUNT projects more
+    busy COUNT                  as many more, in which something is said a hundred times a second
+    collect                     collects garbage
 """
 
 from __future__ import annotations
@@ -42,7 +41,6 @@ from aosui import (
 )
 
 LINE = "x" * 119 + "\n"
-LONE_SECONDS = 0.005
 
 
 def stamped() -> str:
@@ -58,9 +56,9 @@ class Load:
     async def workflows(self, project: Project) -> Sequence[Workflow]:
         params = [
             Param("count", type="integer", default=1),
-            Param("pause", type="number", default=LONE_SECONDS),
+            Param("gap", type="integer", default=0),
         ]
-        return [Workflow(name, params=params) for name in ("flood", "turn", "pace", "wait")]
+        return [Workflow(name, params=params) for name in ("flood", "turn", "lone", "wait")]
 
     async def execute(self, run: Run, channel: ProjectChannel) -> object:
         output, count = channel.output, run.params["count"]
@@ -72,9 +70,9 @@ class Load:
                 for _ in range(count):
                     await output(LINE)
                     await asyncio.sleep(0)
-            case "pace":
+            case "lone":
                 for _ in range(count):
-                    await asyncio.sleep(run.params["pause"])
+                    await asyncio.sleep(run.params["gap"] / 1000)
                     await output(stamped())
             case "wait":
                 await output(LINE)
@@ -118,16 +116,11 @@ class Benched:
             words = line.decode().split()
             print("done", await self._do(*words) or "", flush=True)
 
-    async def _do(self, verb: str, count: str = "1", *more: str) -> object:
+    async def _do(self, verb: str, count: str = "1", gap: str = "0", project: str = "") -> object:
         number = int(count)
         match verb:
-            case "flood" | "turn":
-                await self._start(verb, more[0] if more else self._first, count=number)
-            case "lone":
-                await self._start("pace", more[0] if more else self._first, count=number)
-            case "pace":
-                project = more[1] if len(more) > 1 else self._first
-                await self._start("pace", project, count=number, pause=float(more[0]))
+            case "flood" | "turn" | "lone":
+                await self._start(verb, project or self._first, count=number, gap=int(gap))
             case "waiting":
                 for _ in range(number):
                     await self._start("wait", self._first)
@@ -136,7 +129,7 @@ class Benched:
                     await self._open()
             case "busy":
                 for _ in range(number):
-                    await self._start("pace", await self._open(), count=1_000_000, pause=0.01)
+                    await self._start("lone", await self._open(), count=1_000_000, gap=10)
             case "collect":
                 gc.collect()
             case _:

@@ -165,8 +165,8 @@ class TestPublishing:
     async def test_an_idle_hub_has_no_task(self, hub: Hub) -> None:
         before = asyncio.all_tasks()
         say(hub)
-        await hub.committed(1)
         assert asyncio.all_tasks() > before
+        await hub.committed(1)
         await eventually(lambda: hub.quiet)
         assert asyncio.all_tasks() == before
 

@@ -197,6 +197,7 @@ static void take(struct connection *c) {
         }
         if (end - p < (ssize_t)(head + size)) break;
         if ((p[0] & 15) < 8) take_frame(c, p + head, size);
+        if ((p[0] & 15) == 9) send_all(c->fd, "\x8a\x80\0\0\0\0", 6); /* to a ping, a pong */
         p += head + size;
     }
     c->carried = end - p;

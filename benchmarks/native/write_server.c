@@ -1,7 +1,8 @@
 /*
  * The reference: a WebSocket server that does one write(fd, frame) a delivery and nothing else.
  *
- * It speaks the protocol of the peers: prints `port N`, then obeys lines `MODE COUNT` from stdin.
+ * It speaks the protocol of the peers: prints `port N`, then obeys lines `MODE COUNT GAP` from stdin (GAP in ms,
+ * between the messages of the mode `lone`).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -89,14 +90,14 @@ int main(void) {
             continue;
         }
         char line[128], mode[32];
-        long messages;
+        long messages, gap = 0;
         ssize_t got = read(0, line, sizeof line - 1);
         if (got <= 0) return 0;
         line[got] = 0;
-        if (sscanf(line, "%31s %ld", mode, &messages) != 2) return 2;
+        if (sscanf(line, "%31s %ld %ld", mode, &messages, &gap) < 2) return 2;
         for (long i = 0; i < messages; i++) {
             publish(filler);
-            if (!strcmp(mode, "lone")) usleep(5000);
+            if (!strcmp(mode, "lone")) usleep(gap * 1000);
         }
     }
 }
