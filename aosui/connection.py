@@ -251,6 +251,22 @@ class Connection:
             self._write(found[1])
             self.cursor = found[0]
 
+    def push(self, start: int, end: int, data: bytes) -> None:
+        """Write the newest flush, the events `start + 1 … end`: `pump` for who is at the head."""
+        transport = self._transport
+        if (
+            self.cursor == start
+            and not self._held
+            and not self.closing
+            and self._reading is None
+            and not transport.get_write_buffer_size()
+            and not transport.is_closing()
+        ):
+            transport.write(data)
+            self.cursor = end
+        else:
+            self.pump()
+
     def heard(self) -> None:
         """Note that something came in."""
         self._alive_at = asyncio.get_running_loop().time()

@@ -425,16 +425,16 @@ class Hub:
             if not future.done():
                 future.set_result(None)
         if self.connections:
-            self.ring.add(start, end, join_frames(entries))
-            self._fan_out()
+            frames = join_frames(entries)
+            self.ring.add(start, end, frames)
+            if self._sweeping is None:
+                self._sweep(iter(tuple(self.connections)), start, end, frames)
+            else:
+                self._again = True
 
-    def _fan_out(self) -> None:
-        if self._sweeping is None:
-            self._sweep(iter(tuple(self.connections)))
-        else:
-            self._again = True
-
-    def _sweep(self, connections: Iterator[Connection]) -> None:
+    def _sweep(
+        self, connections: Iterator[Connection], start: int, end: int, frames: bytes
+    ) -> None:
         """Write to connections for one slice of time, the rest in a later turn of the loop."""
         clock = time.perf_counter
         began = clock()
@@ -442,19 +442,19 @@ class Hub:
         self._sweeping = connections
         for connection in connections:
             try:
-                connection.pump()
+                connection.push(start, end, frames)
             except Exception:
                 logger.exception("a connection failed", code="internal", project=self.project_id)
                 connection.abort()
             if clock() > until:
                 self._swept_in += clock() - began
-                asyncio.get_running_loop().call_soon(self._sweep, connections)
+                asyncio.get_running_loop().call_soon(self._sweep, connections, start, end, frames)
                 return
         self._swept_in += clock() - began
         self._sweeping = None
         if self._again:
             self._again = False
-            self._fan_out()
+            self._sweep(iter(tuple(self.connections)), start, end, frames)
         elif self._swept is not None:
             if not self._swept.done():
                 self._swept.set_result(None)
