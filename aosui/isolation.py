@@ -216,32 +216,38 @@ class RemoteProcess:
         with contextlib.ExitStack() as at_last:
             at_last.callback(loop.call_later(START_SECONDS, self._start_is_late).cancel)
             try:
-                tree = self._tree = ProcessTree(
-                    sys.executable, "-P", "-m", "aosui.executor_process", self._name
-                )
-            except OSError as error:
-                self._ended(f"could not be started ({error.strerror})")
-                return
-            at_last.callback(tree.end)
-            words = asyncio.create_task(log_lines(tree.stderr, self._log))
-            at_last.callback(words.cancel)
-            pipe = self._pipe = await open_pipe(tree.stdout, tree.stdin)
-            at_last.callback(pipe.close)
-            self.send(hello)
-            reading = asyncio.create_task(self._read(pipe))
-            at_last.callback(reading.cancel)
-            ends: list[asyncio.Future[Any]] = [tree.exited, reading]
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait([*ends, words], timeout=REST_SECONDS)
+                how = await self._until_exit(hello, at_last)
+            except (OSError, RuntimeError) as error:  # no more descriptors, or threads
+                how = f"could not be started ({error})", None, ""
+            self._ended(*how)
+            if self._tree is not None:
+                await asyncio.wait([self._tree.gone])
+
+    async def _until_exit(
+        self, hello: Hello, at_last: contextlib.ExitStack
+    ) -> tuple[str, Mapping[str, Any] | None, str]:
+        """Start the process and read what it says until it ends: returns how it ended."""
+        tree = self._tree = ProcessTree(
+            sys.executable, "-P", "-m", "aosui.executor_process", self._name
+        )
+        at_last.callback(tree.end)
+        if self.over:
             tree.end()
-            await asyncio.wait([tree.exited])
-            if (failure := tree.exited.exception()) is not None:
-                self._ended(f"could not be started ({failure})")
-            else:
-                status = tree.exited.result()
-                last = words.result() if status and status > 0 and words.done() else ""
-                self._ended(*_describe(status), last)
-            await asyncio.wait([tree.gone])
+        words = asyncio.create_task(log_lines(tree.stderr, self._log))
+        at_last.callback(words.cancel)
+        pipe = self._pipe = await open_pipe(tree.stdout, tree.stdin)
+        at_last.callback(pipe.close)
+        self.send(hello)
+        reading = asyncio.create_task(self._read(pipe))
+        at_last.callback(reading.cancel)
+        ends: list[asyncio.Future[Any]] = [tree.exited, reading]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*ends, words], timeout=REST_SECONDS)
+        tree.end()
+        await asyncio.wait([tree.exited])
+        status = tree.exited.result()
+        last = await words if status and status > 0 and words.done() else ""
+        return *_describe(status), last
 
     async def _read(self, pipe: Pipe) -> None:
         try:
@@ -269,7 +275,7 @@ class RemoteProcess:
         self._again_at = asyncio.get_running_loop().time() + AGAIN_SECONDS
         self._decided.set()
 
-    def _ended(self, how: str, details: Mapping[str, Any] | None = None, last: str = "") -> None:
+    def _ended(self, how: str, details: Mapping[str, Any] | None, last: str) -> None:
         """Let everybody know that the process is no more."""
         self.over = True
         if self._why:
@@ -295,6 +301,10 @@ def _describe(status: int | None) -> tuple[str, dict[str, Any]]:
     """Say how a process ended, in words and for programs."""
     if status is None:
         return "was killed with all that came of it", {}
-    if status < 0:
-        return describe_exit(status), {"signal": signal.Signals(-status).name}
-    return describe_exit(status), {"exitCode": status}
+    if status >= 0:
+        return describe_exit(status), {"exitCode": status}
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = str(-status)
+    return describe_exit(status), {"signal": name}

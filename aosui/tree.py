@@ -27,8 +27,8 @@ class ProcessTree:
 
     `stdin`, `stdout` and `stderr` are our ends of its pipes, and whoever made the tree closes
     them. aosui's own secrets are not in its environment. `exited` is its exit status (negative: the
-    signal), None when the reaper was killed; it raises OSError when the process could not be
-    started. `gone` is done once nothing is left of the tree. Raises OSError.
+    signal), None when the reaper was killed; it raises OSError or RuntimeError when the process
+    could not be started. `gone` is done once nothing is left of the tree. Raises OSError.
     """
 
     def __init__(self, *argv: str) -> None:
@@ -65,7 +65,7 @@ class ProcessTree:
                 reaper = await in_thread(
                     lambda: self._start(stdin, stdout, stderr), name=f"start {self._argv[0]}"
                 )
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 self.exited.set_exception(error)
                 return
             said = b""
