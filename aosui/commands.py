@@ -72,12 +72,14 @@ class _Known:
 class Commands:
     """The commands of one project."""
 
+    __slots__ = ("_hub", "_known", "_limits", "_runner", "_running")
+
     def __init__(self, hub: Hub, runner: Runner, limits: Limits) -> None:
         self._hub = hub
         self._runner = runner
         self._limits = limits
         self._known: dict[str, _Known] = {}
-        self._running: set[asyncio.Task[_Outcome]] = set()
+        self._running: dict[asyncio.Task[_Outcome], None] = {}
 
     async def do(self, request: Request, user: str | None) -> dict[str, Any]:
         """
@@ -112,12 +114,12 @@ class Commands:
     def _spawn(self, work: Awaitable[_Outcome]) -> asyncio.Task[_Outcome]:
         task = asyncio.ensure_future(work)
         assert isinstance(task, asyncio.Task)
-        self._running.add(task)
+        self._running[task] = None
         task.add_done_callback(self._settled)
         return task
 
     def _settled(self, task: asyncio.Task[_Outcome]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         if not task.cancelled():
             task.exception()
 

@@ -58,6 +58,8 @@ class Source(Protocol):
 class Ring:
     """The last flushes, as they were written: contiguous, at most `max_bytes` of them."""
 
+    __slots__ = ("_bytes", "_flushes", "_max_bytes")
+
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._flushes: dict[int, tuple[int, bytes]] = {}

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -42,6 +41,8 @@ MAX_REST_SECONDS = 0.02
 SLICE_SECONDS = 0.001
 """How long a fan-out goes on without giving the loop a turn."""
 RETRY_SECONDS = 0.02
+NO_RING = Ring(0)
+"""The ring of every hub without a connection."""
 
 Build = Callable[[int, str], Event]
 """Builds an event from its seq and its time."""
@@ -57,11 +58,42 @@ class Hub:
     awaits `room()`.
     """
 
+    __slots__ = (
+        "_again",
+        "_began_at",
+        "_closed",
+        "_commits",
+        "_drain",
+        "_flight",
+        "_frame",
+        "_limits",
+        "_log",
+        "_outbox",
+        "_rested_at",
+        "_sweeping",
+        "_swept",
+        "_swept_in",
+        "_timer",
+        "_wait_for_room",
+        "_window_ends_at",
+        "connections",
+        "epoch",
+        "first_seq",
+        "full",
+        "last_event_at",
+        "next_seq",
+        "project",
+        "project_id",
+        "ring",
+        "seq",
+        "snapshot",
+    )
+
     def __init__(self, project: Project, log: EventLog, limits: Limits) -> None:
         self.project = project
         self.project_id = project.id
         self.connections: dict[Connection, None] = {}
-        self.ring = Ring(limits.ring_bytes)
+        self.ring = NO_RING
         self.last_event_at = 0.0
         self.epoch = ""
         self.seq = 0
@@ -70,7 +102,7 @@ class Hub:
         self.full = False
         self._log = log
         self._limits = limits
-        self._outbox = _Batch()
+        self._outbox: _Batch | None = None
         self._flight: _Batch | None = None
         self._drain: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -79,7 +111,6 @@ class Hub:
         self._window_ends_at = 0.0
         self._wait_for_room: list[asyncio.Future[None]] = []
         self._commits: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
         self._sweeping: Iterator[Connection] | None = None
         self._swept: asyncio.Future[None] | None = None
         self._swept_in = 0.0
@@ -145,9 +176,9 @@ class Hub:
         """
         seq = self._put(encode(build(self.next_seq, timestamp())))
         if run is not None:
-            self._outbox.runs[run.run_id] = run
+            self._batch().runs[run.run_id] = run
         if request is not None:
-            self._outbox.requests[request[0]] = request[1]
+            self._batch().requests[request[0]] = request[1]
         return seq
 
     def output(self, run_id: str, stream: Stream, text: str) -> None:
@@ -160,15 +191,16 @@ class Hub:
 
     def checkpoint(self, run_id: str, value: bytes) -> None:
         """Store a run's checkpoint; nobody is shown it."""
-        self._outbox.checkpoints[run_id] = value
-        self._outbox.size += len(value)
+        outbox = self._batch()
+        outbox.checkpoints[run_id] = value
+        outbox.size += len(value)
         if self.quiet:
             self._start_drain()
 
     def _put(self, entry: bytes) -> int:
         if self._closed:
             raise ProjectClosed
-        outbox, limits = self._outbox, self._limits
+        outbox, limits = self._outbox or self._batch(), self._limits
         outbox.entries.append(entry)
         outbox.size += len(entry)
         seq = self.next_seq
@@ -193,7 +225,7 @@ class Hub:
         if seq <= self.seq:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._commits, (seq, next(self._order), future))
+        heapq.heappush(self._commits, (seq, id(future), future))
         try:
             async with asyncio.timeout(timeout):
                 await future
@@ -245,6 +277,8 @@ class Hub:
 
     def connect(self, connection: Connection) -> None:
         """Deliver to a connection from now on."""
+        if not self.connections:
+            self.ring = Ring(self._limits.ring_bytes)
         self.connections[connection] = None
 
     def disconnect(self, connection: Connection) -> None:
@@ -252,7 +286,7 @@ class Hub:
         self.connections.pop(connection, None)
         connection.release()
         if not self.connections:
-            self.ring.clear()
+            self.ring = NO_RING
 
     def close_connections(self, code: CloseCode, error: AosuiError | None = None) -> None:
         """Close every connection with a code, saying why with `error`."""
@@ -283,9 +317,15 @@ class Hub:
 
     # -- the drain
 
+    def _batch(self) -> _Batch:
+        """Return the outbox; an idle hub has none."""
+        if self._outbox is None:
+            self._outbox = _Batch()
+        return self._outbox
+
     def _start_drain(self) -> None:
         """Store what is in the outbox: now, or at the end of the window or the rest."""
-        if self._drain is not None or not self._outbox:
+        if self._drain is not None or self._outbox is None:
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -304,7 +344,7 @@ class Hub:
         self._drain.add_done_callback(self._drained)
 
     async def _drain_outbox(self) -> None:
-        batch, self._outbox = self._outbox, _Batch()
+        batch, self._outbox = self._batch(), None
         batch.after = self.next_seq - 1 - len(batch.entries)
         self._flight = batch
         self.full = False
@@ -378,32 +418,32 @@ class Hub:
         )
         self._fail_commits()
         self.close_connections(CloseCode.INTERNAL, LogUnavailable())
-        lost, self._outbox = [self._flight or _Batch(), self._outbox], _Batch()
         while True:
             try:
                 self._stand_at(await self._log.open(self.project_id, self._deliver))
                 break
             except LogUnavailable:
                 await asyncio.sleep(RETRY_SECONDS)
-        late, self._outbox = self._outbox, _Batch()
-        for batch in (*lost, late):
+        oldest_first = reversed(list(self._unstored()))
+        outbox = self._outbox = _Batch()
+        for batch in oldest_first:
             for entry in batch.entries:
                 event = msgspec.json.decode(entry)
                 event["seq"] = self.next_seq
-                self._outbox.entries.append(encode(event))
-                self._outbox.size += len(entry)
+                outbox.entries.append(encode(event))
+                outbox.size += len(entry)
                 self.next_seq += 1
-            self._outbox.runs.update(batch.runs)
-            self._outbox.requests.update(batch.requests)
-            self._outbox.checkpoints.update(batch.checkpoints)
+            outbox.runs.update(batch.runs)
+            outbox.requests.update(batch.requests)
+            outbox.checkpoints.update(batch.checkpoints)
         # Who came to wait meanwhile waits for a number of before.
         self._fail_commits()
 
     def _unstored(self) -> Iterator[_Batch]:
         """Yield what the log has not accepted yet, the newest first."""
-        yield self._outbox
-        if self._flight is not None:
-            yield self._flight
+        for batch in (self._outbox, self._flight):
+            if batch is not None:
+                yield batch
 
     def _fail_commits(self) -> None:
         for _, _, future in self._commits:
@@ -473,6 +513,3 @@ class _Batch:
         self.requests: dict[str, bytes] = {}
         self.checkpoints: dict[str, bytes] = {}
         self.size = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.entries or self.checkpoints)

@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
-from attrs import frozen
+from attrs import define, field, frozen
 
 from aosui._logging import logger
 from aosui.commands import Commands
@@ -77,14 +77,22 @@ class ConnectionView:
         await asyncio.sleep(0)
 
 
-@frozen(eq=False)
+@define(eq=False)
 class OpenProject:
-    """A project and its live parts."""
+    """A project and its live parts; `commands` are there once somebody has one."""
 
     project: Project
     hub: Hub
     runner: Runner
-    commands: Commands
+    _limits: Limits
+    _commands: Commands | None = field(default=None, init=False)
+
+    @property
+    def commands(self) -> Commands:
+        """What a client may ask for."""
+        if self._commands is None:
+            self._commands = Commands(self.hub, self.runner, self._limits)
+        return self._commands
 
     @property
     def active(self) -> bool:
@@ -172,9 +180,7 @@ class ProjectRegistry:
             except LogUnavailable:
                 await hub.close(0)
                 raise
-            self._projects[project_id] = OpenProject(
-                project, hub, runner, Commands(hub, runner, self.limits)
-            )
+            self._projects[project_id] = OpenProject(project, hub, runner, self.limits)
         logger.info("project opened", project=project_id, root=str(real))
         self._changed()
         return project
@@ -190,9 +196,13 @@ class ProjectRegistry:
         return await self._open_real(real, name), new
 
     def _allowed_directory(self, root: str) -> Path:
-        path = Path(root).expanduser()
+        whole = "there is no such directory: give its absolute path"
+        try:
+            path = Path(root).expanduser()
+        except RuntimeError:
+            raise NotFound(whole) from None
         if "\0" in root or not path.is_absolute():
-            raise NotFound("there is no such directory: give its absolute path")
+            raise NotFound(whole)
         try:
             real = path.resolve()
         except (OSError, RuntimeError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -68,15 +67,23 @@ class Started:
 class Runner:
     """Starts, cancels, retries and feeds the runs of one project."""
 
+    __slots__ = (
+        "_closed_questions",
+        "_ended",
+        "_executors",
+        "_hub",
+        "_limits",
+        "_refusal",
+        "_runs",
+    )
+
     def __init__(self, hub: Hub, executors: Executors, limits: Limits) -> None:
         self._hub = hub
         self._executors = executors
         self._limits = limits
         self._runs: dict[str, SupervisedRun] = {}
-        self._waiting: deque[SupervisedRun] = deque()
         self._closed_questions: dict[str, ClosedQuestion] = {}
-        self._ended = asyncio.Event()
-        self._ended.set()
+        self._ended: asyncio.Event | None = None
         self._refusal: type[AosuiError] | None = None
 
     @property
@@ -221,7 +228,10 @@ class Runner:
 
     async def ended(self) -> None:
         """Wait until no run is active."""
-        await self._ended.wait()
+        while self._runs:
+            if self._ended is None:
+                self._ended = asyncio.Event()
+            await self._ended.wait()
 
     async def _start(
         self,
@@ -272,11 +282,9 @@ class Runner:
             on_change=self._changed,
         )
         self._runs[run_id] = supervised
-        self._ended.clear()
         if checkpoint is not None:
             self._hub.checkpoint(run_id, checkpoint)
         supervised.start(record(target, started.result()))
-        self._waiting.append(supervised)
         self._admit()
         return started
 
@@ -296,10 +304,9 @@ class Runner:
     def _changed(self, run: SupervisedRun) -> None:
         if run.final:
             self._runs.pop(run.id, None)
-            if run in self._waiting:
-                self._waiting.remove(run)
-            if not self._runs:
+            if not self._runs and self._ended is not None:
                 self._ended.set()
+                self._ended = None
         for question in run.take_closed_questions():
             self._closed_questions[question.question_id] = question
         while len(self._closed_questions) > QUESTIONS_REMEMBERED:
@@ -307,10 +314,13 @@ class Runner:
         self._admit()
 
     def _admit(self) -> None:
-        busy = sum(run.busy for run in self._runs.values())
-        while self._waiting and busy < self._limits.runs:
-            self._waiting.popleft().admit()
-            busy += 1
+        room = self._limits.runs - sum(run.busy for run in self._runs.values())
+        for run in self._runs.values():
+            if room <= 0:
+                return
+            if not run.admitted:
+                run.admit()
+                room -= 1
 
 
 def _check_root(project: Project) -> None:

@@ -26,6 +26,20 @@ class Snapshot:
     `max_bytes`: tails are left out first, then final runs; active runs never.
     """
 
+    __slots__ = (
+        "_active",
+        "_final",
+        "_final_runs",
+        "_max_bytes",
+        "_tail_bytes",
+        "_tails",
+        "_text",
+        "epoch",
+        "name",
+        "project_id",
+        "seq",
+    )
+
     def __init__(
         self,
         project_id: str,

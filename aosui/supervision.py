@@ -131,9 +131,14 @@ class SupervisedRun:
         return self.status.state
 
     @property
+    def admitted(self) -> bool:
+        """Whether the executor may start, or has."""
+        return self._admitted.done()
+
+    @property
     def busy(self) -> bool:
         """Whether the run counts among those at work at once."""
-        return self._admitted.done() and self.state in ("queued", "running", "cancelling")
+        return self.admitted and self.state in ("queued", "running", "cancelling")
 
     def start(self, record: Record) -> None:
         """Publish `queued` and begin; the executor starts once that is in the log."""
