@@ -43,7 +43,7 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
         await server.start_server()
         site = Site(
             server,
-            aiohttp.ClientSession(headers=BEARER),
+            aiohttp.ClientSession(headers=BEARER, connector=aiohttp.TCPConnector(limit=0)),
             get_registry(app),
             executor,
             options.get("prefix", ""),
