@@ -13,7 +13,6 @@ from aosui.errors import (
     NotSerialisable,
     ProjectNotFound,
 )
-from aosui.executors import Executor, IncompleteWorkflows
 from aosui.limits import Limits
 from aosui.log import EventLog
 from aosui.log.memory import MemoryLog
@@ -22,6 +21,7 @@ from aosui.values import REQUIRED, Option, Param, Project, Prompt, Run, Workflow
 if TYPE_CHECKING:
     from aosui.app import WS_REGISTRY, create_app, get_registry, setup
     from aosui.blocking import SyncChannel, run_blocking
+    from aosui.executors import Executor, IncompleteWorkflows
     from aosui.guard import allow_anyone
     from aosui.log.sqlite import SqliteLog
     from aosui.process import run_process
@@ -60,6 +60,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Executor": "aosui.executors",
+    "IncompleteWorkflows": "aosui.executors",
     "WS_REGISTRY": "aosui.app",
     "ProjectRegistry": "aosui.registry",
     "SqliteLog": "aosui.log.sqlite",
