@@ -26,6 +26,7 @@ from aosui.guard import Authorize, TokenAuth, authorized
 from aosui.lag import LagMeter
 from aosui.log import NotKept
 from aosui.protocol import (
+    MAX_EVENT_BYTES,
     PROJECT_ID,
     QuestionAnswer,
     RunCancel,
@@ -326,12 +327,14 @@ async def _read_on(
     hub = opened.hub
     found: list[bytes] = []
     size = scanned = 0
-    while after < hub.seq and scanned < SCAN_BYTES:
+    while after < hub.seq:
         count = limit - len(found) if run_id is None else SCAN_EVENTS
         entries = await hub.read(after, count, PAGE_BYTES)
         if not entries:
             break
         for entry in entries:
+            if scanned + len(entry) > SCAN_BYTES:
+                return found, after
             if _concerns(entry, run_id):
                 if len(found) == limit or (found and size + len(entry) > PAGE_BYTES):
                     return found, after
@@ -351,8 +354,8 @@ async def _read_back(
     hub = opened.hub
     found: list[bytes] = []
     size = scanned = 0
-    while before > hub.first_seq and scanned < SCAN_BYTES:
-        start = max(hub.first_seq - 1, before - 1 - PAGE_EVENTS)
+    while before > hub.first_seq:
+        start = max(hub.first_seq - 1, before - 1 - SCAN_BYTES // MAX_EVENT_BYTES)
         entries: list[bytes] = []
         while start + len(entries) < before - 1:
             more = await hub.read(
@@ -362,6 +365,8 @@ async def _read_back(
                 break
             entries += more
         for entry in reversed(entries):
+            if scanned + len(entry) > SCAN_BYTES:
+                return found[::-1], before
             if _concerns(entry, run_id):
                 if len(found) == limit or (found and size + len(entry) > PAGE_BYTES):
                     return found[::-1], before

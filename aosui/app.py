@@ -271,6 +271,8 @@ def _door(guard: Guard) -> Middleware:
                 error.headers.update(SECURITY_HEADERS)
                 raise
             response = error_response(_as_error(error))
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
         except Exception as error:
             logger.exception("a handler failed", code="internal", exc_info=error)
             response = error_response(InternalError())
