@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -364,9 +365,11 @@ class ProjectRegistry:
         for opened in projects:
             opened.runner.interrupt_all()
         ended = asyncio.gather(*(opened.runner.ended() for opened in projects))
-        told = asyncio.gather(*(_told(opened) for opened in projects), return_exceptions=True)
-        await asyncio.wait([told], timeout=GOODBYE_SECONDS)
-        told.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await asyncio.gather(
+                    *(_told(opened) for opened in projects), return_exceptions=True
+                )
         for opened in projects:
             opened.hub.close_connections(CloseCode.GOING_AWAY)
         await asyncio.wait([ended], timeout=self.limits.cancel_seconds)
