@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from attrs import define
 
-from ..cli.conftest import Server
+from ..cli.conftest import Cli, Server
 from ..support import Frame, Socket
 
-__all__ = ["Caller", "calling", "outputs"]
+__all__ = ["Caller", "calling", "limits_file", "outputs"]
 
 
 @define
@@ -96,8 +97,16 @@ class Caller:
 @asynccontextmanager
 async def calling(server: Server) -> AsyncIterator[Caller]:
     headers = {"Authorization": f"Bearer {server.token}"}
-    async with aiohttp.ClientSession(headers=headers) as session:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
         yield Caller(server, session)
+
+
+def limits_file(house: Cli, **limits: float) -> Path:
+    """Write a config with these `[limits]`."""
+    path = house.home / "limits.toml"
+    path.write_text("\n".join(["[limits]", *(f"{k} = {v}" for k, v in limits.items()), ""]))
+    return path
 
 
 def outputs(events: list[Frame], run_id: str) -> list[str]:

@@ -16,7 +16,7 @@ __all__ = ["cli"]
 
 @pytest.fixture
 def house(cli: Cli, tmp_path: Path) -> Cli:
-    """The command line with the executor `faults` beside `talk`, and quick refusals."""
+    """The command line with the executor `faults` beside `talk`."""
     plugin = tmp_path / "faults"
     info = plugin / "faults-1.0.dist-info"
     info.mkdir(parents=True)

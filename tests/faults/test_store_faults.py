@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ..cli.conftest import Cli
-from .caller import calling, outputs
+from .caller import calling, limits_file, outputs
 
 MIB = 1024 * 1024
 COUNT = 60_000
@@ -30,12 +30,6 @@ def lines(count: int) -> list[str]:
     return [f"{number:0{WIDTH}}\n" for number in range(count)]
 
 
-def configured(house: Cli, commit_seconds: float) -> Path:
-    path = house.home / "limits.toml"
-    path.write_text(f"[limits]\ncommit_seconds = {commit_seconds}\n")
-    return path
-
-
 @pytest.mark.parametrize("end", ["room", "kill"])
 async def test_on_a_full_disk_runs_wait_and_nothing_that_was_shown_is_lost(
     house: Cli, disk: Path, end: str
@@ -44,7 +38,7 @@ async def test_on_a_full_disk_runs_wait_and_nothing_that_was_shown_is_lost(
     ballast.write_bytes(bytes(24 * MIB))
     other = house.home / "other"
     other.mkdir()
-    options = ["--log", disk / "aosui.db", "--config", configured(house, 0.5)]
+    options = ["--log", disk / "aosui.db", "--config", limits_file(house, commit_seconds=0.5)]
     server = house.serve(house.project, other, *options)
     asked = str(uuid.uuid4())
     async with calling(server) as at:
