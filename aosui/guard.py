@@ -134,8 +134,8 @@ class TokenAuth:
     def __init__(self, token: str) -> None:
         if not TOKEN.fullmatch(token):
             raise ValueError("a token is at least 16 characters of A-Z, a-z, 0-9, _ and -")
-        self._token = token.encode()
-        self.cookie_value = hmac.new(self._token, b"aosui session", hashlib.sha256).hexdigest()
+        self._token = token
+        self.cookie_value = hmac.new(token.encode(), b"aosui session", hashlib.sha256).hexdigest()
 
     async def __call__(
         self, request: web.Request, action: Action, project_id: str | None
@@ -143,14 +143,14 @@ class TokenAuth:
         if self.knows_bearer(request):
             return self.USER
         cookie = request.cookies.get(self.cookie_name(request), "")
-        if hmac.compare_digest(cookie.encode(), self.cookie_value.encode()):
+        if _same(cookie, self.cookie_value):
             return self.USER
         raise web.HTTPUnauthorized
 
     def knows_bearer(self, request: web.Request) -> bool:
         """Say whether the request carries the token itself."""
         token = bearer_token(request)
-        return token is not None and hmac.compare_digest(token.encode(), self._token)
+        return token is not None and _same(token, self._token)
 
     @staticmethod
     def cookie_name(request: web.Request) -> str:
@@ -193,6 +193,11 @@ def offered_protocols(request: web.Request) -> list[str]:
     """List the WebSocket subprotocols that a client offers."""
     offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
     return [name.strip() for name in offered.split(",") if name.strip()]
+
+
+def _same(given: str, secret: str) -> bool:
+    """Compare in constant time; what is given may be any bytes of a header."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret.encode())
 
 
 def new_token() -> str:

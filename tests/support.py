@@ -327,23 +327,23 @@ class Site:
                 response.status, json.loads(text) if text and is_json else None, response.headers
             )
 
-    async def raw(self, head: str, body: bytes = b"", *, whole: bool = True) -> RawReply:
-        """
-        Send a request head as it stands (lines of it, without the last empty one) and read the
-        answer; `whole` reads its body too.
-        """
+    async def raw(self, head: str, body: bytes = b"") -> RawReply:
+        """Send a request head as it stands (lines, without the last empty one) and a body."""
+        return await self.raw_bytes("\r\n".join([*head.splitlines(), "", ""]).encode() + body)
+
+    async def raw_bytes(self, data: bytes) -> RawReply:
+        """Send bytes and read the answer to them."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            writer.write("\r\n".join([*head.strip().splitlines(), "", ""]).encode() + body)
+            writer.write(data)
             async with asyncio.timeout(SECONDS):
                 lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                status = int(lines[0].split()[1])
                 headers = {
                     name.strip().lower(): value.strip()
                     for name, _, value in (line.partition(":") for line in lines[1:] if line)
                 }
-                size = int(headers.get("content-length", "0")) if whole else 0
-                return RawReply(status, headers, await reader.readexactly(size))
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                return RawReply(int(lines[0].split()[1]), headers, body)
         finally:
             writer.transport.abort()
 
