@@ -10,7 +10,7 @@ import re
 import struct
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -554,7 +554,8 @@ class TestDormancy:
         closed = asyncio.create_task(pinging.closed())
         while not closed.done():
             await asking.request("run.cancel", runId="nope")
-            await pinging.send("ping")
+            with suppress(aiohttp.ClientConnectionResetError):
+                await pinging.send("ping")
             await asyncio.sleep(0.02)
         assert closed.result() == 4510
         await asking.request("run.cancel", runId="nope")

@@ -80,7 +80,7 @@ def _words_for_errors(command: Callable[P, T]) -> Callable[P, T]:
             raise Failure(f"{error.message} ({error.code})") from None
         except aiohttp.ClientError as error:
             raise Failure(f"the server does not answer: {error}") from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
             sys.exit(130)
 
     return wrapped

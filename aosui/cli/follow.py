@@ -95,7 +95,10 @@ async def run(api: Api, directory: Path, name: str, given: Sequence[str], *, own
 
 
 async def watch(api: Api, directory: Path) -> None:
-    """Show everything that happens in a project, until cancelled."""
+    """Show everything that happens in a project, until Ctrl-C cancels it."""
+    watching = asyncio.current_task()
+    assert watching is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, watching.cancel)
     project_id = await open_project(api, directory)
     with Terminal(named=True) as terminal:
         async with _connect(api, project_id, terminal) as socket:
