@@ -13,7 +13,6 @@ import urllib.request
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, WSMsgType
 
 from aosui.client import Api, connect
 
@@ -229,40 +228,6 @@ def test_headers_that_never_end_are_cut_off_within_ten_seconds(cli: Cli) -> None
         began = time.monotonic()
         assert line.recv(1000) == b""
         assert time.monotonic() - began < 10
-
-
-async def test_sigterm_says_goodbye_to_everybody_and_is_quick(cli: Cli) -> None:
-    server = cli.serve(cli.project)
-    async with Api(server.link) as api, ClientSession() as session:
-        [project] = (await api.projects())[0] or []
-        url = f"{server.url}ws?projectId={project['projectId']}"
-        sockets = [
-            await session.ws_connect(url, protocols=["aosui.v1"], headers=api.headers())
-            for _ in range(20)
-        ]
-        server.send(signal.SIGTERM)
-        began = time.monotonic()
-        codes = []
-        for ws in sockets:
-            async for message in ws:
-                assert message.type is WSMsgType.TEXT
-            codes.append(ws.close_code)
-        assert codes == [1001] * 20
-        assert await asyncio.to_thread(server.wait) == 0
-        assert time.monotonic() - began < 2
-
-
-@pytest.mark.slow
-async def test_a_stubborn_run_does_not_keep_it(cli: Cli) -> None:
-    server = cli.serve(cli.project)
-    run_id = await start_stubborn(server)
-    server.send(signal.SIGTERM)
-    assert await asyncio.to_thread(server.wait, 10) == 0
-    again = cli.serve()
-    async with Api(again.link) as api:
-        [project] = (await api.projects())[0] or []
-        run = await api.call("GET", "projects", project["projectId"], "runs", run_id)
-    assert run["state"] == "interrupted"
 
 
 async def test_a_second_ctrl_c_ends_it_at_once(cli: Cli) -> None:
