@@ -59,7 +59,7 @@ class TestParam:
 
     def test_there_are_five_types(self) -> None:
         with pytest.raises(ValueError, match="type"):
-            Param("n", type="list")
+            Param("n", type="list")  # type: ignore[arg-type]
 
     def test_a_default_of_none_fits_every_type(self) -> None:
         param = Param("n", type="integer", default=None)
