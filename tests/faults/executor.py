@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from aosui import Param, Project, ProjectChannel, Run, Workflow, run_process
+from aosui import ExecutorError, Param, Project, ProjectChannel, Run, Workflow, run_process
 
 __all__ = ["FaultsExecutor"]
 
@@ -33,6 +33,7 @@ class FaultsExecutor:
             Workflow("large-data", params=[Param("size", type="integer")]),
             Workflow("children"),
             Workflow("hold"),
+            Workflow("login", params=[Param("password", secret=True)]),
         ]
 
     async def execute(self, run: Run, channel: ProjectChannel) -> object:
@@ -48,6 +49,10 @@ class FaultsExecutor:
             case "hold":
                 await channel.output("ready\n")
                 await asyncio.Event().wait()
+            case "login":
+                await run_process(channel, "env")
+                await channel.checkpoint({"user": "ann"})
+                raise ExecutorError("that is not it", code="wrongPassword")
         return None
 
     async def _flood(self, channel: ProjectChannel, count: int, width: int) -> None:
