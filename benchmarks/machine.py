@@ -20,7 +20,7 @@ CLIENT_CORE = CORES[-1]
 
 def on_core(core: int, *command: str | os.PathLike[str]) -> list[str]:
     """Make a command run on one core only, with all its threads."""
-    return ["taskset", "--cpu-list", str(core), *map(os.fspath, command)]
+    return ["taskset", "--cpu-list", str(core), *(str(os.fspath(word)) for word in command)]
 
 
 def build(name: str) -> Path:

@@ -1,15 +1,15 @@
 """
 aosui under load: `python -m benchmarks.product [LOG]`, a whole application, guards on.
 
-It prints `port N`, and obeys lines from stdin, each answered with `done ...`:
+It prints `port N` and `projects ID...`, and obeys lines from stdin, each answered with `done`:
 
-    flood COUNT 0 [PROJECT]     an executor says COUNT lines as fast as it can
-    turn COUNT 0 [PROJECT]      the same, and gives the loop a turn after each
-    lone COUNT GAP [PROJECT]    one line each GAP ms, with the time in it
-    waiting COUNT               starts COUNT runs that wait
-    projects COUNT              opens COUNT projects more
-    busy COUNT                  as many more, in which something is said a hundred times a second
-    collect                     collects garbage
+    arm MODE COUNT GAP [PROJECT]   starts a run that waits for `go`: `flood` says COUNT lines as
+                                   fast as it can, `turn` gives the loop a turn after each, `lone`
+                                   says one each GAP ms, with the time in it
+    go                             lets all armed runs speak
+    waiting COUNT                  starts COUNT runs that wait
+    projects COUNT                 opens COUNT projects more
+    busy COUNT                     as many more, in which something is said a hundred times a second
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from aosui import (
 )
 
 LINE = "x" * 119 + "\n"
+PROJECTS = 4
 
 
 def stamped() -> str:
@@ -53,6 +54,9 @@ class Load:
 
     api_version = 1
 
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
     async def workflows(self, project: Project) -> Sequence[Workflow]:
         params = [
             Param("count", type="integer", default=1),
@@ -62,6 +66,7 @@ class Load:
 
     async def execute(self, run: Run, channel: ProjectChannel) -> object:
         output, count = channel.output, run.params["count"]
+        await self.gate.wait()
         match run.workflow:
             case "flood":
                 for _ in range(count):
@@ -76,7 +81,8 @@ class Load:
                     await output(stamped())
             case "wait":
                 await output(LINE)
-                await asyncio.Event().wait()
+        # The end of the run is not what is measured.
+        await asyncio.Event().wait()
         return None
 
 
@@ -85,9 +91,10 @@ class Benched:
 
     def __init__(self, log: str) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="aosui-bench-"))
+        self._load = Load()
         self._app = create_app(
-            projects=[self._new_project("first"), self._new_project("second")],
-            executors={"load": Load()},
+            projects=[self._new_project(f"number-{number}") for number in range(PROJECTS)],
+            executors={"load": self._load},
             log=MemoryLog() if log == "memory" else SqliteLog(log),
             authorize=allow_anyone,
             dormant_after=None,
@@ -105,36 +112,42 @@ class Benched:
         runner = web.AppRunner(self._app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
-        self._first, self._second = [project.id for project in self._registry]
+        projects = [project.id for project in self._registry]
+        self._first = projects[0]
         print("port", runner.addresses[0][1], flush=True)
-        print("projects", self._first, self._second, flush=True)
+        print("projects", *projects, flush=True)
         lines = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
         )
         while line := await lines.readline():
             words = line.decode().split()
-            print("done", await self._do(*words) or "", flush=True)
+            await self._do(*words)
+            print("done", flush=True)
 
-    async def _do(self, verb: str, count: str = "1", gap: str = "0", project: str = "") -> object:
-        number = int(count)
-        match verb:
-            case "flood" | "turn" | "lone":
-                await self._start(verb, project or self._first, count=number, gap=int(gap))
-            case "waiting":
-                for _ in range(number):
+    async def _do(self, verb: str, *more: str) -> None:
+        match verb, *more:
+            case "arm", mode, count, gap, *project:
+                self._load.gate.clear()
+                await self._start(
+                    mode, project[0] if project else self._first, count=int(count), gap=int(gap)
+                )
+            case ("go",):
+                self._load.gate.set()
+            case "waiting", count:
+                for _ in range(int(count)):
                     await self._start("wait", self._first)
-            case "projects":
-                for _ in range(number):
+                self._load.gate.set()
+            case "projects", count:
+                for _ in range(int(count)):
                     await self._open()
-            case "busy":
-                for _ in range(number):
-                    await self._start("lone", await self._open(), count=1_000_000, gap=10)
-            case "collect":
                 gc.collect()
+            case "busy", count:
+                for _ in range(int(count)):
+                    await self._start("lone", await self._open(), count=1_000_000, gap=10)
+                self._load.gate.set()
             case _:
                 raise ValueError(verb)
-        return None
 
     async def _open(self) -> str:
         self._opened += 1
@@ -142,7 +155,10 @@ class Benched:
         return (await self._registry.open(path)).id
 
     async def _start(self, workflow: str, project: str, **params: object) -> None:
-        await self._registry.start_run(project, f"load:{workflow}", params)
+        opened = self._registry.opened(project)
+        run_id = await self._registry.start_run(project, f"load:{workflow}", params)
+        while (await opened.runner.status(run_id)).state != "running" or not opened.hub.quiet:
+            await asyncio.sleep(0.001)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.machine import CLIENT_CORE, HERE, SERVER_CORE, on_core
+from benchmarks.machine import HERE, SERVER_CORE, on_core
 
 __all__ = ["Server", "ServerFailed", "cpu_seconds"]
 
@@ -32,8 +32,8 @@ class Server:
     """
     A server that prints `port N` and obeys lines from stdin.
 
-    `speaker` is a second process that gives the server what it delivers, for servers that cannot
-    do that themselves; it runs on the client's core, and its CPU time is not counted.
+    `port N PID` says that another process is the server: this one only speaks to it, and its CPU
+    time is not counted.
     """
 
     def __init__(
@@ -43,7 +43,6 @@ class Server:
         environment: Mapping[str, str] | None = None,
         core: int = SERVER_CORE,
     ) -> None:
-        self._errors = Path(os.devnull)
         self._process = subprocess.Popen(
             on_core(core, *command),
             stdin=subprocess.PIPE,
@@ -52,10 +51,11 @@ class Server:
             cwd=HERE.parent,
             env={**os.environ, "PYTHONPATH": str(HERE.parent), **(environment or {})},
         )
-        self.pid = self._process.pid
         self._read = b""
         try:
-            self.port = int(self.line("port "))
+            port, *other = self.line("port ").split()
+            self.port = int(port)
+            self.pid = int(other[0]) if other else self._process.pid
         except BaseException:
             self._process.kill()
             self._process.wait()
@@ -100,9 +100,12 @@ class Server:
         raise ServerFailed("the server is gone")
 
     def close(self) -> None:
-        """End the server."""
-        self._process.kill()
-        self._process.communicate()
+        """End the server: it goes when stdin ends, or is killed."""
+        try:
+            self._process.communicate(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def _last_words(self) -> str:
         self._process.kill()

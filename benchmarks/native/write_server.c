@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +22,15 @@
 static int viewers[MAX_VIEWERS], count;
 static long seq;
 
-static void write_all(int fd, const char *data, size_t size) {
+/* Returns 0 when the viewer is gone. */
+static int write_all(int fd, const char *data, size_t size) {
     while (size) {
         ssize_t done = write(fd, data, size);
-        if (done <= 0) exit(1);
+        if (done <= 0) return 0;
         data += done;
         size -= done;
     }
+    return 1;
 }
 
 static void welcome(int listener) {
@@ -64,10 +67,15 @@ static void publish(const char *filler) {
     frame[1] = 126;
     frame[2] = (char)(size >> 8);
     frame[3] = (char)size;
-    for (int i = 0; i < count; i++) write_all(viewers[i], frame, size + 4);
+    for (int i = 0; i < count; i++) {
+        if (write_all(viewers[i], frame, size + 4)) continue;
+        close(viewers[i]);
+        viewers[i--] = viewers[--count];
+    }
 }
 
 int main(void) {
+    signal(SIGPIPE, SIG_IGN);
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t length = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM, 0), loop = epoll_create1(0);

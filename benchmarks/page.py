@@ -1,0 +1,77 @@
+"""Put results into `docs/performance.md`: its tables and its plots."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.machine import HERE
+from benchmarks.svg import bars, lines
+from benchmarks.tables import Table
+
+__all__ = ["update"]
+
+DOCS = HERE.parent / "docs"
+PICTURES = DOCS / "performance"
+OURS = ("aosui, memory log", "aosui, SQLite log")
+
+
+def update(results: Mapping[str, Any]) -> None:
+    """
+    Replace what is between `<!-- case NAME -->` and `<!-- end -->` of each case that was run.
+
+    The results themselves are kept in `docs/performance/results.json`, case by case.
+    """
+    PICTURES.mkdir(exist_ok=True)
+    kept_path = PICTURES / "results.json"
+    kept = json.loads(kept_path.read_text()) if kept_path.exists() else {}
+    for name, case in results["cases"].items():
+        kept[name] = {"machine": results["machine"], **case}
+    kept_path.write_text(json.dumps(kept, indent=1) + "\n")
+    page = DOCS / "performance.md"
+    text = page.read_text()
+    for name, case in kept.items():
+        block = re.compile(rf"(<!-- case {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        machine = case["machine"]
+        tables = "\n\n".join(
+            Table(table["title"], table["columns"], table["rows"]).markdown()
+            for table in case["tables"]
+        )
+        note = (
+            f"{machine['at']}, {machine['cores']} cores ({machine['processor']}), Python"
+            f" {machine['python']}, {case['rounds']} rounds; load of the machine before the run"
+            f" {machine['load'][0]}, after this case {case['load']}."
+        )
+        text = block.sub(lambda found: f"{found[1]}{tables}\n\n{note}\n{found[2]}", text)  # noqa: B023
+    page.write_text(text)
+    _draw(kept)
+
+
+def _draw(kept: Mapping[str, Any]) -> None:
+    if "peers" in kept:
+        samples = kept["peers"]["samples"]
+        for mode, title in {"flood": "Saturated", "lone": "A lone event"}.items():
+            column = f": {mode} 1000"
+            values = {
+                name.removesuffix(column).replace("`", ""): statistics.median(values)
+                for name, values in samples.items()
+                if name.endswith(column)
+            }
+            picture = bars(
+                f"{title} to 1,000 viewers: CPU of the server a delivery", "µs", values, OURS
+            )
+            (PICTURES / f"peers-{mode}.svg").write_text(picture)
+    if "fan-out" in kept:
+        samples = kept["fan-out"]["samples"]
+        series: dict[str, list[tuple[float, float]]] = {}
+        for name, values in samples.items():
+            server, _, cell = name.partition(": ")
+            mode, viewers = cell.split()
+            if mode != "turn" and server != OURS[0]:
+                key = f"{server.replace('`', '')}, {mode}"
+                series.setdefault(key, []).append((int(viewers), statistics.median(values)))
+        picture = lines("What a delivery costs, by viewers", "viewers", "µs of CPU", series)
+        (PICTURES / "fan-out.svg").write_text(picture)
