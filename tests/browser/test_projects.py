@@ -196,3 +196,32 @@ async def test_nothing_open_shows_the_command(desk: Desk, open_window: OpenWindo
     window = await open_window()
     await window.page.goto(f"{desk.url}#token=a-token-for-tests-only")
     await expect(window.page.locator(".empty code").first).to_contain_text("aosui ~/work/site")
+
+
+async def test_notifications_are_off_until_asked_for(desk: Desk, open_window: OpenWindow) -> None:
+    await desk.start("site")
+    window = await open_window(permissions=["notifications"])
+    await window.sign_in()
+    bell = window.page.get_by_role("button", name="Notifications")
+    await expect(bell).to_have_attribute("aria-pressed", "false")
+    await bell.click()
+    await expect(bell).to_have_attribute("aria-pressed", "true")
+    await expect(window.page.locator(".toast")).to_contain_text("You will be notified")
+    await window.page.reload()
+    await expect(bell).to_have_attribute("aria-pressed", "true")
+    await bell.click()
+    await expect(bell).to_have_attribute("aria-pressed", "false")
+
+
+async def test_what_the_application_says_is_shown(desk: Desk, open_window: OpenWindow) -> None:
+    await desk.start("site")
+    window = await open_window()
+    await window.sign_in()
+    await window.start("site", "slow")
+    await desk.registry.send_to_project(desk.id_of("site"), "app.deployed", {"version": "1.4"})
+    notice = window.panel.locator(".notices li")
+    await expect(notice).to_contain_text("app.deployed")
+    await expect(notice).to_contain_text('"version": "1.4"')
+    await notice.get_by_role("button", name="Dismiss").click()
+    await expect(notice).to_have_count(0)
+    (desk.root("site") / "go-on").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from playwright.async_api import expect
@@ -176,3 +177,39 @@ async def test_workflows_that_cannot_be_listed_are_named_beside_the_others(
         "The workflows of broken could not be listed"
     )
     await expect(window.panel.locator(".workflow-link").first).to_be_visible()
+
+
+async def test_an_executor_that_cannot_be_used_is_named_above_everything(
+    desk: Desk, open_window: OpenWindow
+) -> None:
+    class Elder(Scripted):
+        api_version = 99
+
+    desk.add_executor("elder", Elder())
+    await desk.start("site")
+    window = await open_window()
+    await window.sign_in()
+    banner = window.page.locator(".banner")
+    await expect(banner).to_contain_text("The executor elder")
+    await expect(banner).to_contain_text("does not fit this version of aosui")
+    await banner.get_by_text("Why").click()
+    await expect(banner.locator("pre")).to_contain_text("api_version 99")
+    await banner.get_by_role("button", name="Dismiss").click()
+    await expect(banner).to_have_count(0)
+
+
+async def test_an_executor_that_blocks_the_server_is_named_with_advice(
+    desk: Desk, open_window: OpenWindow, scripted: Scripted
+) -> None:
+    async def block(run: Run, channel: ProjectChannel) -> object:
+        time.sleep(1.5)  # noqa: ASYNC251  the bug that is to be seen
+        return None
+
+    scripted.add("block", block)
+    await desk.start("site")
+    window = await open_window()
+    await window.sign_in()
+    await window.start("site", "block")
+    banner = window.page.locator(".banner")
+    await expect(banner).to_contain_text("The executor test")
+    await expect(banner).to_contain_text('isolation = "process"')

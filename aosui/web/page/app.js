@@ -42,7 +42,7 @@ const brand = h(
 
 function signIn(reason = "Your session has ended: the server was started with another token, or its cookie was removed.") {
   openSignInDialog(api, reason, () => {
-    for (const { socket, state } of workspace.projects) if (state.name === "signedOut") socket.connect();
+    for (const { socket } of workspace.projects) if (socket.state.name === "signedOut") socket.connect();
     void sockets.poll();
   });
 }

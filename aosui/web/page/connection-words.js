@@ -46,7 +46,7 @@ export function connectionWords(state, { known, heardAt, now }) {
       };
     }
     case "offline":
-      return { tone: "bad", text: "offline, trying again", countdown, detail: asOf, action: "now" };
+      return { tone: "bad", text: "offline, trying again", countdown, detail: asOf, action: seconds === null ? "" : "now" };
     case "replaced":
       return { ...plain, tone: "warn", text: "replaced by another connection", detail: asOf, action: "connect" };
     case "signedOut":

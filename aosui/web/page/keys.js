@@ -57,7 +57,7 @@ export function listenToKeys(workspace, view) {
     s: () => {
       const project = workspace.active;
       if (project) workspace.go({ view: "start", projectId: project.id, runId: "", workflow: "" });
-      requestAnimationFrame(() => view()?.start.focusFirst());
+      view()?.start.focusFirst();
     },
     c: () => view()?.runView?.askCancel(),
     e: () => view()?.runView?.output.follow(),

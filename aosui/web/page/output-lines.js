@@ -165,7 +165,11 @@ const asPrompts = (answers) =>
   Object.keys(answers ?? {}).map((promptId) => ({ promptId, text: "", header: "", options: [], multiple: false, allowOther: true }));
 
 /** @param {unknown} data */
-export const pretty = (data) => (typeof data === "string" ? data : (JSON.stringify(data, null, 2) ?? ""));
+export function pretty(data) {
+  if (typeof data === "string") return data;
+  const line = (JSON.stringify(data, null, 1) ?? "").replace(/\n */g, " ");
+  return line.length <= 100 ? line : JSON.stringify(data, null, 2);
+}
 
 /**
  * An event's data in one line: a text in it says most.

@@ -84,7 +84,7 @@ export class Output extends View {
     setText(this.count, counted(count, "line"));
     this.#drawTop();
     this.bottom.hidden = count > 0 || output.loading;
-    setText(this.bottom, "Nothing was written yet.");
+    setText(this.bottom, "No output so far.");
     this.finder.refresh(output.lines);
     if (this.#following) {
       this.#stick();

@@ -22,6 +22,7 @@ import { View, everySecond } from "./view.js";
  * @property {GlanceState} state
  * @property {string} word
  * @property {Run[]} runs
+ * @property {number} now the server's time
  * @property {ProjectInfo | null} info of a project without a tab
  */
 
@@ -103,7 +104,7 @@ export class Overview extends View {
    * @param {HTMLElement} item
    * @param {Card} card
    */
-  #show(item, { id, name, root, state, word, runs, info }) {
+  #show(item, { id, name, root, state, word, runs, now, info }) {
     const [head, path, list] = /** @type {Iterable<HTMLElement>} */ (item.children);
     const [place, title, label] = /** @type {Iterable<HTMLElement>} */ (head.children);
     item.className = `card ${state}`;
@@ -116,7 +117,6 @@ export class Overview extends View {
     setText(path, root);
     path.title = root;
     list.hidden = runs.length === 0;
-    const now = Date.now();
     reconcile(
       list,
       runs,
@@ -146,11 +146,11 @@ function runFigure(run, now) {
 /** @param {Project} project @returns {Card} */
 function opened(project) {
   const { state, word, unseen } = project.glance;
-  const { runs, id, name, root } = project;
+  const { runs, id, name, root, now } = project;
   const active = runs.filter((run) => !isFinal(run));
   const last = runs.find(isFinal);
   const shown = [...active, ...unseen];
-  return { id, name, root, state, word, runs: (shown.length > 0 || !last ? shown : [last]).slice(0, 5), info: null };
+  return { id, name, root, state, word, runs: (shown.length > 0 || !last ? shown : [last]).slice(0, 5), now, info: null };
 }
 
 /** @param {ProjectInfo} info @returns {Card} */
@@ -158,7 +158,7 @@ function listed(info) {
   const { projectId, name, root, activity } = info;
   const state = activity.waiting > 0 ? "waiting" : activity.active > 0 ? "running" : "idle";
   const word = state === "waiting" ? "needs answer" : state === "running" ? `${activity.active} running` : "idle";
-  return { id: projectId, name, root, state, word, runs: [], info };
+  return { id: projectId, name, root, state, word, runs: [], now: 0, info };
 }
 
 customElements.define("aosui-overview", Overview);

@@ -35,8 +35,8 @@ export class Pill extends View {
   }
 
   get words() {
-    const { state, known, socket } = this.project;
-    return connectionWords(state, { known, heardAt: socket.heardAt, now: Date.now() });
+    const { state, known, heardAt } = this.project;
+    return connectionWords(state, { known, heardAt, now: Date.now() });
   }
 
   draw() {

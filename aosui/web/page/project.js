@@ -5,6 +5,7 @@ import { glance, newestFirst } from "./glance.js";
 import { RunOutput } from "./run-output.js";
 
 /** @typedef {import("../aosui-client.js").AosuiApi} AosuiApi */
+/** @typedef {import("../aosui-client.js").ListState} ListState */
 /** @typedef {import("../aosui-client.js").ProjectInfo} ProjectInfo */
 /** @typedef {import("../aosui-client.js").ProjectLogEvent} ProjectLogEvent */
 /** @typedef {import("../aosui-client.js").ProjectSocket} ProjectSocket */
@@ -35,6 +36,8 @@ export class Project extends Emitter {
   /** @type {(() => void)[]} */ #listening;
   #known = false;
   #asked = false;
+  /** How far this machine's clock is ahead of the server's (ms), with the time an event travels. */
+  #ahead = 0;
   /** @type {string | undefined} the oldest run of the history as far as it was loaded */ #bottom;
 
   /**
@@ -53,6 +56,8 @@ export class Project extends Emitter {
     this.seenAt = seenAt;
     /** @type {ProjectInfo | null} */
     this.info = null;
+    /** @type {ListState} whether the server answers */
+    this.server = { name: "unknown", at: 0, error: null };
     /** Whether there are older runs than the ones known. */
     this.more = false;
     /** Where in the project the user was last: a fragment. */
@@ -73,9 +78,26 @@ export class Project extends Emitter {
     return this.socket.api;
   }
 
-  /** @returns {SocketState} */
+  /**
+   * How its connection stands. Without one, what matters is whether the server answers at all.
+   *
+   * @returns {SocketState}
+   */
   get state() {
-    return this.socket.state;
+    const { state } = this.socket;
+    const { name, at, error } = this.server;
+    if (state.name !== "idle" || (name !== "offline" && name !== "signedOut")) return state;
+    return { name, at, retryAt: null, attempt: 0, error };
+  }
+
+  /** When what is shown was last known to be so (ms). */
+  get heardAt() {
+    return this.socket.state.name === "idle" ? this.server.at : this.socket.heardAt;
+  }
+
+  /** The server's time now (ms), or when it was last heard: what runs is not known to run on. */
+  get now() {
+    return (this.fresh ? Date.now() : (this.heardAt ?? Date.now())) - this.#ahead;
   }
 
   /** Whether its runs are known at all. */
@@ -127,14 +149,21 @@ export class Project extends Emitter {
     this.emit("change", null);
   }
 
+  /** @param {ListState} server */
+  reach(server) {
+    this.server = server;
+    this.emit("change", null);
+  }
+
   /**
-   * Find a run that is older than the ones known.
+   * Find a run that is not among the ones known: an old one, or one that began while nobody looked.
    *
    * @param {string} runId
    * @returns {Promise<Run>}
    */
   async find(runId) {
     const run = this.#runs.get(runId) ?? (await this.api.run(this.id, runId));
+    if ((run.firstSeq ?? 0) > (this.socket.lastSeq ?? 0)) this.socket.connect();
     this.#runs.set(runId, run);
     this.emit("change", null);
     return run;
@@ -238,6 +267,7 @@ export class Project extends Emitter {
   /** @param {ProjectLogEvent} event @param {boolean} history */
   #event(event, history) {
     for (const output of this.#outputs.values()) output.push(event);
+    if (!history) this.#ahead = Date.now() - Date.parse(event.ts);
     if (event.type === "question.closed" && !history) this.emit("closed", event);
     if (event.type === "project.event") {
       this.notices = [...this.notices.slice(-19), event];

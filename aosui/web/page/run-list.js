@@ -58,8 +58,7 @@ export class RunList extends View {
   }
 
   draw() {
-    const { runs, more, seenAt } = this.project;
-    const now = Date.now();
+    const { runs, more, seenAt, now } = this.project;
     const groups = [runs.filter((run) => !isFinal(run)), runs.filter(isFinal)];
     [this.active, this.ended].forEach((list, i) => {
       this.groups[i].hidden = groups[i].length === 0;

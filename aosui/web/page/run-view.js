@@ -112,7 +112,7 @@ export class RunView extends View {
   }
 
   #drawElapsed() {
-    if (this.run) setText(this.elapsed, elapsed(this.run, Date.now()));
+    if (this.run) setText(this.elapsed, elapsed(this.run, this.project.now));
   }
 
   /** @param {Run} run */

@@ -83,10 +83,10 @@ export class StartForm extends View {
     this.redraw();
   }
 
-  /** Put the focus on the first field, as soon as there is one. */
+  /** Put the focus on the first field: at once, for the next key is meant for it. */
   focusFirst() {
     this.#wantsFocus = true;
-    this.redraw();
+    this.draw();
   }
 
   draw() {
@@ -122,10 +122,16 @@ export class StartForm extends View {
   /** @param {Workflow[]} workflows */
   #drawList(workflows) {
     const found = matching(workflows, this.search.value);
-    this.search.hidden = workflows.length < 2;
+    this.search.hidden = this.#workflows === null ? this.#workflow !== "" : workflows.length < 2;
     this.list.hidden = found.length === 0;
-    this.none.hidden = workflows.length === 0 || found.length > 0;
-    setText(this.none, `No workflow has “${this.search.value}” in its name or description.`);
+    const gone = this.#workflow !== "" && workflows.length > 0;
+    this.none.hidden = !gone && (workflows.length === 0 || found.length > 0);
+    setText(
+      this.none,
+      gone
+        ? `${this.#workflow} is not among this project's workflows any more.`
+        : `No workflow has “${this.search.value}” in its name or description.`,
+    );
     reconcile(
       this.list,
       found,
@@ -138,14 +144,17 @@ export class StartForm extends View {
             "a",
             { class: "workflow-link", href: format({ view: "start", projectId: this.project.id, workflow }) },
             h("span", { class: "title" }),
+            " ",
             h("span", { class: "id" }),
+            " ",
             h("span", { class: "description" }),
           ),
         ),
-      (item, { workflow, title, description }) => {
+      (item, { workflow, executor, title, description }) => {
         const [name, id, about] = item.firstElementChild.children;
         setText(name, title || workflow);
-        setText(id, title ? workflow : "");
+        // What the title says already is not said again.
+        setText(id, !title ? "" : workflow === `${executor}:${title}` ? executor : workflow);
         setText(about, description.split("\n")[0]);
         about.hidden = description === "";
       },

@@ -12,6 +12,14 @@ export const tabId = (project) => `tab-${project.id}`;
 /** @param {Project} project */
 export const panelId = (project) => `panel-${project.id}`;
 
+/**
+ * A long name in two parts: the first gives way, so that the end, which tells names apart, stays.
+ *
+ * @param {string} name
+ */
+const ends = (name) =>
+  name.length <= 12 ? [name] : [h("span", { class: "head" }, name.slice(0, -4)), h("span", null, name.slice(-4))];
+
 export class Tabs extends View {
   /** @param {Workspace} workspace */
   constructor(workspace) {
@@ -24,6 +32,7 @@ export class Tabs extends View {
   build() {
     this.append(this.list);
     this.list.addEventListener("keydown", (event) => this.#key(event));
+    this.list.addEventListener("wheel", (event) => (this.list.scrollLeft += event.deltaY), { passive: true });
   }
 
   listen() {
@@ -118,7 +127,7 @@ export class Tabs extends View {
     tab.title = project.root ? `${project.name}\n${project.root}` : project.name;
     showIcon(place, state);
     place.className = `icon-place state-${state}`;
-    setText(name, project.name);
+    if (name.textContent !== project.name) name.replaceChildren(...ends(project.name));
     const short = { offline: "offline", reconnecting: "reconnecting", signedOut: "signed out", closed: "closed", replaced: "replaced" };
     const said = /** @type {Record<string, string>} */ (short)[project.state.name] ?? word;
     setText(label, said);

@@ -52,7 +52,10 @@ export class Workspace extends Emitter {
     this.api = sockets.api;
     this.memory = memory;
     sockets.on("projects", () => this.#listed());
-    sockets.on("state", () => this.emit("change", null));
+    sockets.on("state", (state) => {
+      for (const project of this.projects) project.reach(state);
+      this.emit("change", null);
+    });
   }
 
   /** The open projects in the order of their tabs. @returns {Project[]} */
@@ -207,6 +210,7 @@ export class Workspace extends Emitter {
     ]);
     const info = this.sockets.projects.find(({ projectId }) => projectId === project.id);
     if (info) this.#describe(project, info);
+    project.reach(this.sockets.state);
     this.save();
     this.emit("change", null);
     return project;
