@@ -131,7 +131,8 @@ class Api:
                 if refusal.status == 401:
                     raise
             else:
-                visible.append(self._registry.opened(project.id))
+                if project.id in self._registry:
+                    visible.append(self._registry.opened(project.id))
         if not len(self._registry):
             await self._require_sign_in(request)
         body = encode({"projects": [_listing(opened) for opened in visible]})

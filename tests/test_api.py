@@ -746,6 +746,19 @@ async def test_an_open_door_lists_what_may_be_viewed(make_site: MakeSite) -> Non
             assert response.status == 401
 
 
+async def test_a_project_that_closes_while_others_are_judged_is_left_out(
+    make_site: MakeSite,
+) -> None:
+    async def closing(request: web.Request, action: str, project_id: str | None) -> str:
+        if project_id == site.ids[0] and len(site.ids) == 2:
+            await site.registry.close(project_id)
+        return "ann"
+
+    site = await make_site(None, "a", "b", authorize=closing)
+    reply = await site.http("GET", "/api/projects")
+    assert [project["name"] for project in reply.body["projects"]] == ["b"]
+
+
 async def test_a_bug_in_a_handler_is_internal(
     make_site: MakeSite, caplog: pytest.LogCaptureFixture
 ) -> None:
