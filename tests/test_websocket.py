@@ -247,12 +247,6 @@ class TestHandshake:
     async def test_no_project_id(self, site: Site) -> None:
         assert await refused(await site.connect("")) == ("badRequest", 4500)
 
-    async def test_half_a_head_is_not_waited_for_by_the_projects(self, site: Site) -> None:
-        _, writer = await asyncio.open_connection("127.0.0.1", site.port)
-        writer.write(b"GET /ws HTTP/1.1\r\nHost: ")
-        assert (await site.viewer()).frames
-        writer.transport.abort()
-
 
 class TestAuthorize:
     async def test_none_is_forbidden(self, make_site: MakeSite) -> None:
