@@ -51,7 +51,7 @@ ATTACK = """async ([url, projectId]) => {
         const script = document.createElement("script");
         script.onload = () => resolve("loaded");
         script.onerror = () => resolve("refused");
-        script.src = `${url}aosui-client.js`;
+        script.src = `${url}page/early.js`;
         document.head.append(script);
     });
     return tried;
