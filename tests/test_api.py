@@ -749,13 +749,15 @@ async def test_an_open_door_lists_what_may_be_viewed(make_site: MakeSite) -> Non
 async def test_a_project_that_closes_while_others_are_judged_is_left_out(
     make_site: MakeSite,
 ) -> None:
+    sites: list[Site] = []
+
     async def closing(request: web.Request, action: str, project_id: str | None) -> str:
-        if project_id == site.ids[0] and len(site.ids) == 2:
-            await site.registry.close(project_id)
+        if project_id == sites[0].ids[0] and len(sites[0].ids) == 2:
+            await sites[0].registry.close(project_id)
         return "ann"
 
-    site = await make_site(None, "a", "b", authorize=closing)
-    reply = await site.http("GET", "/api/projects")
+    sites.append(await make_site(None, "a", "b", authorize=closing))
+    reply = await sites[0].http("GET", "/api/projects")
     assert [project["name"] for project in reply.body["projects"]] == ["b"]
 
 
