@@ -269,6 +269,27 @@ async def test_what_cannot_start_says_why(
         assert len(lists["b"]) > 1
 
 
+async def test_a_run_whose_process_cannot_start_any_more_says_why(
+    tmp_path: Path, modules: Path
+) -> None:
+    module = modules / "aosui_fading.py"
+    module.write_text("from tests.both_ways import Behaviours")
+    limits = Limits(runs=1)
+    found = [point("f", "aosui_fading:Behaviours")]
+    async with laid(tmp_path, found, {"f": ISOLATED}, limits=limits) as floor:
+        pid = await pid_of(floor, "f")
+        waiting = await floor.start("f:wait")
+        await floor.said(waiting, "waiting")
+        queued = await floor.start("f:tell_pid")
+        module.write_text("import no_such_module  # it was good when the run was asked for")
+        os.kill(pid, signal.SIGKILL)
+        assert (await floor.ended(waiting))["error"]["code"] == "executorCrashed"
+        run = await floor.ended(queued)
+        assert (run["state"], run["error"]["code"]) == ("failed", "executorBroken")
+        assert "no_such_module" in run["error"]["message"]
+        assert run["retryable"] is True
+
+
 async def test_a_plugin_that_was_mended_is_used(
     modules: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
