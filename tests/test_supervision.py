@@ -22,8 +22,7 @@ from aosui import (
     Run,
 )
 from aosui.errors import InvalidAnswer, QuestionClosed, QuestionNotFound
-from aosui.events import OptionInfo, PromptInfo, Question
-from aosui.supervision import check_answers
+from aosui.events import OptionInfo
 
 from .bench import Bench, bench
 from .support import Gate, Scripted, eventually
@@ -614,26 +613,6 @@ class TestAsking:
             [question_id] = open_questions(at, run_id)
             at.runner.answer(question_id, {"p": ""}, by=None)
             assert (await at.ended(run_id)).state == "succeeded"
-
-
-PROMPTS = Question(
-    "q",
-    "",
-    (
-        PromptInfo("open", "?", options=(OptionInfo("a", "A"),)),
-        PromptInfo("many", "?", options=(OptionInfo("a", "A"),), multiple=True, allow_other=False),
-    ),
-)
-
-
-@pytest.mark.parametrize("many", [[], ["a"], ["a", "a"]])
-def test_an_answer_may_be_none_of_the_options_where_others_are_allowed(many: list[str]) -> None:
-    check_answers(PROMPTS, {"open": "something else", "many": many})
-
-
-def test_every_one_of_several_answers_has_to_be_an_option() -> None:
-    with pytest.raises(InvalidAnswer):
-        check_answers(PROMPTS, {"open": "a", "many": ["a", "b"]})
 
 
 class TestInputs:
