@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -195,7 +194,7 @@ class Connection:
         self._laggards = laggards
         self._limits = limits
         self._on_close = on_close
-        self._held: deque[tuple[int, bytes | None]] = deque()
+        self._held: list[tuple[int, bytes | None]] = []
         self._reading: asyncio.Task[None] | None = None
         self._buffered = 0
         self._stalled_at = now
@@ -335,7 +334,7 @@ class Connection:
             self._transport.write(data)
 
     def _held_frame(self) -> bytes:
-        _, frame = self._held.popleft()
+        _, frame = self._held.pop(0)
         if frame is not None:
             return frame
         self.synced_at = asyncio.get_running_loop().time()

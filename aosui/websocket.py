@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 import uuid
-from collections import deque
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -134,7 +134,7 @@ class WebSocketDoor:
             registry.limits,
             client_id=ticket.client_id,
             user=user,
-            on_close=lambda code: self._close_later(ws, transport, code),
+            on_close=partial(self._close_later, ws, transport),
         )
         registry.connect(opened, connection)
         try:
@@ -288,6 +288,20 @@ def welcome(
 class _Reader:
     """Reads the frames of one client and sees to each."""
 
+    __slots__ = (
+        "_authorize",
+        "_connection",
+        "_inputs_in_order",
+        "_limits",
+        "_opened",
+        "_project_id",
+        "_rate",
+        "_refusals",
+        "_request",
+        "_tasks",
+        "_ws",
+    )
+
     def __init__(
         self,
         request: web.Request,
@@ -305,9 +319,9 @@ class _Reader:
         self._limits = limits
         self._project_id = opened.project.id
         self._rate = _Rate(limits.requests_per_second, limits.request_burst)
-        self._refusals: deque[float] = deque(maxlen=limits.refusals)
+        self._refusals: list[float] = []
         self._inputs_in_order = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
 
     async def read(self) -> None:
         while True:
@@ -340,8 +354,8 @@ class _Reader:
             self._connection.send(control("pong", self._project_id, nonce=command.nonce))
             return
         task = asyncio.create_task(self._do(command))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.__delitem__)
 
     async def _do(self, command: Command) -> None:
         assert not isinstance(command, Ping)
@@ -379,6 +393,7 @@ class _Reader:
             connection.send(control("error", self._project_id, error=info, fatal=False))
         now = asyncio.get_running_loop().time()
         self._refusals.append(now)
+        del self._refusals[: -self._limits.refusals]
         if (
             len(self._refusals) == self._limits.refusals
             and now - self._refusals[0] <= self._limits.refusal_seconds
@@ -390,6 +405,8 @@ class _Reader:
 
 class _Rate:
     """A bucket that fills with `per_second` up to `burst`."""
+
+    __slots__ = ("_at", "_burst", "_left", "_per_second")
 
     def __init__(self, per_second: float, burst: float) -> None:
         self._per_second = per_second
