@@ -6,6 +6,7 @@ import logging
 import sys
 
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http import HttpProcessingError
 from aiohttp.web import BaseRequest, StreamResponse
 
 from aosui.cli.safe import SafeText
@@ -46,6 +47,15 @@ class _Lines(logging.Formatter):
         return super().formatMessage(record)
 
 
+def _of_ours(record: logging.LogRecord) -> bool:
+    """
+    Say whether a line of aiohttp's is about the server: not when a client sends what is no HTTP.
+
+    That has its line in the access log; aiohttp's has the bytes, with any secret, and a traceback.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 def configure_logging(secret: str, *, level: int = logging.INFO) -> None:
     """Send log lines to stderr, with `secret` masked; for a process of aosui's own only."""
     handler = logging.StreamHandler(sys.stderr)
@@ -54,3 +64,4 @@ def configure_logging(secret: str, *, level: int = logging.INFO) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("aosui").setLevel(level)
+    logging.getLogger("aiohttp.server").addFilter(_of_ours)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 
 from ..cli.conftest import Cli
 from .caller import calling, outputs
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "correct-horse-battery-staple"
 
 
 async def test_token_and_secrets_are_in_no_event_no_log_and_no_childs_environment(
@@ -28,6 +29,9 @@ async def test_token_and_secrets_are_in_no_event_no_log_and_no_childs_environmen
         assert "AOSUI_TOKEN" not in environment
         status, _ = await at.http("GET", f"projects?token={token}&password={PASSWORD}")
         assert status == 200
+        with socket.create_connection(("127.0.0.1", server.port)) as line:
+            line.sendall(f"GET /?password={PASSWORD}\x01 HTTP/1.1\r\n\r\n".encode())
+            assert b" 400 " in await asyncio.to_thread(line.recv, 1000)
         said = "".join(viewer.texts)
         server.send(signal.SIGKILL)
         await asyncio.to_thread(server.wait)
