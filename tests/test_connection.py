@@ -293,14 +293,16 @@ class TestSlow:
         await line.hub.close()
 
     async def test_progress_keeps_it(self) -> None:
-        line = await make_line(high_water_bytes=1000, low_water_bytes=500, stall_seconds=0.05)
-        _, pipe = line.connect(fast=False)
+        line = await make_line(high_water_bytes=1000, low_water_bytes=500, stall_seconds=10)
+        connection, pipe = line.connect(fast=False)
         await line.settle(30, 100)
-        until = asyncio.get_running_loop().time() + 0.2
-        while asyncio.get_running_loop().time() < until:
+        now = asyncio.get_running_loop().time()
+        for seconds in (9, 18, 27):
             pipe.read(1)
-            await asyncio.sleep(0.005)
+            assert not connection.drained(now + seconds)
         assert pipe.alive()
+        assert connection.drained(now + 38)
+        assert not pipe.alive()
         await line.hub.close()
 
     async def test_a_log_that_gives_nothing_for_a_while_is_asked_again(self) -> None:
