@@ -28,44 +28,39 @@ def beside(rounds: int, quick: bool) -> Found:
     """What an event costs beside 10,000 idle projects and 100 busy ones."""
     idle, busy = (20, 2) if quick else (10_000, 100)
     flood = Work("flood", 1, 2000 if quick else 50_000)
-    lone = Work("lone", 1, 10 if quick else 100, 10)
-    samples: dict[str, dict[str, list[float]]] = {"flood": {}, "lone": {}}
+    lone = Work("lone", 1, 10 if quick else 50, 10)
+    works = {"saturated": flood, "lone": lone}
+    samples: dict[str, dict[str, list[float]]] = {name: {} for name in works}
     with Product("SQLite") as alone, Product("SQLite") as crowded:
         crowded.server.ask(f"projects {idle}")
-        for _ in range(max(rounds, 5)):
-            for name, work in (("flood", flood), ("lone", lone)):
+        for _ in range(1 if quick else 10):
+            for name, work in works.items():
                 for kind, server in (("alone", alone), ("idle", crowded)):
                     cost = server.measure(work).per_event
                     samples[name].setdefault(kind, []).append(cost)
+    shares = []
     with Product("SQLite") as server:
         server.server.ask(f"busy {busy}")
         for _ in range(rounds):
             before, began = server.server.cpu(), time.monotonic()
             time.sleep(0.5)
-            busy_share = (server.server.cpu() - before) / (time.monotonic() - began)
-            for name, work in (("flood", flood), ("lone", lone)):
-                began = time.monotonic()
-                measure = server.measure(work)
-                background = busy_share * measure.got.seconds * 1e6 / work.count
-                samples[name].setdefault("busy", []).append(measure.per_event - background)
-            samples.setdefault("busy", {}).setdefault("share", []).append(busy_share)
+            shares.append((server.server.cpu() - before) / (time.monotonic() - began))
+            measure = server.measure(flood)
+            background = shares[-1] * measure.got.seconds * 1e6 / flood.count
+            samples["saturated"].setdefault("busy", []).append(measure.per_event - background)
     found = Found()
-    titles = {"flood": "saturated", "lone": "lone"}
     rows = []
-    for name, title in titles.items():
-        kinds = {
-            kind: found.add(f"{name} {kind}", samples[name][kind])
-            for kind in ("alone", "idle", "busy")
-        }
-        pairs = zip(samples[name]["idle"], samples[name]["alone"], strict=True)
+    for name, kinds in samples.items():
+        texts = {kind: found.add(f"{name} {kind}", kinds[kind]).text() for kind in kinds}
+        pairs = zip(kinds["idle"], kinds["alone"], strict=True)
         ratio = found.add(f"{name} idle / alone", [one / other for one, other in pairs])
-        rows.append([title, *(one.text() for one in kinds.values()), ratio.text()])
-    share = found.add("share of a core of the busy ones", samples["busy"]["share"])
+        rows.append([name, texts["alone"], texts["idle"], ratio.text(), texts.get("busy", "")])
+    share = found.add("share of a core of the busy ones", shares)
     found.tables.append(
         Table(
             f"µs of CPU an event, SQLite log, one viewer; the {busy} busy projects, 100 events/s"
             f" each, take {share.median:.2f} of a core, which is subtracted",
-            ["", "alone", f"beside {idle:,} idle", f"beside {busy:,} busy", "idle / alone"],
+            ["", "alone", f"beside {idle:,} idle", "idle / alone", f"beside {busy:,} busy"],
             rows,
         )
     )
