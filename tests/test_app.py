@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler
 from yarl import URL
 
 import aosui
-from aosui import MemoryLog, Workflow, create_app, get_registry, setup
+from aosui import Limits, MemoryLog, Workflow, create_app, get_registry, setup
 from aosui.executors import Executors
 
 from .conftest import MakeSite
@@ -313,6 +313,12 @@ class TestCreateApp:
     async def test_asks_for_a_token(self, make_site: MakeSite) -> None:
         site = await make_site(token="another-token-for-tests")
         assert (await site.http("GET", "/api/projects")).status == 401
+
+    async def test_keeps_as_much_as_its_limits_say(self, make_site: MakeSite) -> None:
+        site = await make_site(limits=Limits(kept_bytes=3000))
+        for number in range(100):
+            await site.registry.send_to_project(site.id, "tick", "x" * 100 + str(number))
+        assert 70 < site.opened.hub.first_seq < 100
 
     async def test_tells_of_open_projects(self, make_site: MakeSite) -> None:
         changes: list[list[str]] = []

@@ -178,12 +178,22 @@ class TestBelowRoots:
         await registry.finish()
 
     @pytest.mark.parametrize(
-        "path", ["home-other", "elsewhere", "home/../elsewhere", "home/link", "", "home/link/sub"]
+        "path",
+        [
+            "home-other",
+            "elsewhere",
+            "home/../elsewhere",
+            "home/link",
+            "",
+            "home/link/sub",
+            "home/loop",
+        ],
     )
     async def test_everything_else_is_outside(
         self, registry: ProjectRegistry, tmp_path: Path, path: str
     ) -> None:
         (tmp_path / "home" / "link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "home" / "loop").symlink_to(tmp_path / "home" / "loop")
         with pytest.raises(OutsideRoot) as caught:
             await registry.open_below_roots(f"{tmp_path}/{path}")
         assert str(tmp_path) not in caught.value.message
