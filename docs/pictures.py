@@ -32,7 +32,7 @@ from release import ReleaseExecutor  # noqa: E402
 
 TOKEN = "a-token-for-pictures"
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"]
-WIDE = {"width": 1160, "height": 680}
+WIDE = {"width": 1120, "height": 620}
 PHONE = {"width": 390, "height": 780}
 
 
@@ -91,6 +91,7 @@ class Painter:
             is_mobile=size is PHONE,
         )
         page = await context.new_page()
+        page.set_default_timeout(120_000)
         await page.goto(f"{self.url}#token={TOKEN}")
         await page.get_by_role("tab").first.wait_for()
         return page
@@ -118,7 +119,7 @@ async def paint(painter: Painter, registry: aosui.ProjectRegistry) -> None:
     await painter.go(watching, f"#/p/{ids['api']}/r/{failed}", ".state-chip.state-failed")
     asked = await registry.start_run(ids["site"], "release:release", {"version": "1.4"})
     await registry.start_run(ids["billing"], "shell:make:watch", {})
-    counted = await registry.start_run(ids["aosui"], "countdown:countdown", {"start": 40})
+    await registry.start_run(ids["aosui"], "countdown:countdown", {"start": 40})
     built = await registry.start_run(ids["aosui"], "shell:npm:test", {})
 
     light, dark = await painter.window(), await painter.window("dark")
@@ -141,7 +142,6 @@ async def paint(painter: Painter, registry: aosui.ProjectRegistry) -> None:
     await painter.take(light, "failure")
     await painter.go(light, f"#/p/{ids['aosui']}/start", ".workflow-link")
     await painter.take(light, "start")
-    await painter.go(light, f"#/p/{ids['aosui']}/r/{counted}", "progress")
 
 
 async def main(folder: Path) -> None:

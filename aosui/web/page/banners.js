@@ -10,6 +10,7 @@ import { View } from "./view.js";
 /** @typedef {import("./workspace.js").Workspace} Workspace */
 
 const EXECUTORS_MS = 30_000;
+const SOON_MS = 1000;
 
 /** @typedef {{key: string, bad: boolean, text: string, more: string, act?: {word: string, do: () => void}, dismiss?: () => void}} Banner */
 
@@ -17,6 +18,7 @@ export class Banners extends View {
   /** @type {ExecutorInfo[]} */ #executors = [];
   /** @type {Set<string>} */ #dismissed = new Set();
   #signedIn = false;
+  /** @type {any} */ #soon = null;
 
   /**
    * @param {Workspace} workspace
@@ -36,9 +38,14 @@ export class Banners extends View {
     const timer = setInterval(() => {
       if (document.visibilityState === "visible") void this.#ask();
     }, EXECUTORS_MS);
-    this.until(this.workspace.on("change", this.redraw), () => clearInterval(timer), this.workspace.on("run", ({ before, run }) => {
-      if (before && before.endedAt === null && run.endedAt !== null) void this.#ask();
-    }));
+    this.until(
+      () => clearInterval(timer),
+      () => clearTimeout(this.#soon),
+      this.workspace.on("change", this.redraw),
+      this.workspace.on("run", ({ history }) => {
+        if (!history) this.#askSoon();
+      }),
+    );
   }
 
   draw() {
@@ -85,6 +92,12 @@ export class Banners extends View {
       });
     }
     return banners;
+  }
+
+  /** What a run did to the server is known a moment after it. */
+  #askSoon() {
+    clearTimeout(this.#soon);
+    this.#soon = setTimeout(() => void this.#ask(), SOON_MS);
   }
 
   async #ask() {
