@@ -23,7 +23,7 @@ def work(mode: str, viewers: int, *, slow: bool) -> Work:
         # Farther apart than any server takes for one.
         return Work(mode, viewers, 10 if viewers > 100 else 50, 60 if viewers > 100 else 10)
     if slow:
-        return Work(mode, viewers, {1: 5000, 30: 1000, 100: 300}.get(viewers, 50))
+        return Work(mode, viewers, {1: 5000, 30: 1000, 100: 200}.get(viewers, 50))
     return Work(mode, viewers, {1: 50_000, 30: 20_000, 100: 10_000}.get(viewers, 3000))
 
 
