@@ -41,7 +41,7 @@ __all__ = [
 
 TOKEN = "a-token-for-tests-only"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-SECONDS = 10.0
+SECONDS = 30.0
 """What a test waits for anything at most."""
 
 Frame = dict[str, Any]

@@ -19,7 +19,7 @@ from ..support import TOKEN, eventually
 
 __all__ = ["SECONDS", "Desk", "Window"]
 
-SECONDS = 20.0
+SECONDS = 60.0
 """What a test waits for anything at most: the machine may be busy."""
 
 MAKEFILE = """\
