@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
-import selectors
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,40 +22,47 @@ SECONDS = 20.0
 
 
 class Output:
-    """What a process writes, read as it comes."""
+    """What a process writes, read as it comes: one that nobody reads would stop at a full pipe."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.text = ""
         self._stream = stream
+        self._ended = False
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def until(self, pattern: str, seconds: float = SECONDS) -> re.Match[str]:
-        """Read until a pattern is found in everything so far."""
+        """Wait until a pattern is found in everything so far."""
         deadline = time.monotonic() + seconds
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._stream, selectors.EVENT_READ)
+        with self._more:
             while (found := re.search(pattern, self.text)) is None:
-                left = deadline - time.monotonic()
-                if left <= 0 or not selector.select(left):
-                    raise AssertionError(f"{pattern!r} did not come, but {self.text!r}")
-                try:
-                    data = os.read(self._stream.fileno(), 65536)
-                except OSError:  # the other end of a pty is closed
-                    data = b""
-                if not data:
+                if self._ended:
                     raise AssertionError(f"it ended before {pattern!r}, with {self.text!r}")
-                self.text += data.decode()
+                if not self._more.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"{pattern!r} did not come, but {self.text!r}")
         return found
 
     def rest(self) -> str:
-        """Read to the end."""
-        while True:
-            try:
-                data = os.read(self._stream.fileno(), 65536)
-            except OSError:
-                data = b""
-            if not data:
-                return self.text
-            self.text += data.decode()
+        """Wait for the end; returns everything."""
+        self._reader.join()
+        return self.text
+
+    def _read(self) -> None:
+        decode = codecs.getincrementaldecoder("utf-8")().decode
+        while data := self._chunk():
+            with self._more:
+                self.text += decode(data)
+                self._more.notify_all()
+        with self._more:
+            self._ended = True
+            self._more.notify_all()
+
+    def _chunk(self) -> bytes:
+        try:
+            return os.read(self._stream.fileno(), 65536)
+        except (OSError, ValueError):  # the other end of a pty is closed, or this one
+            return b""
 
 
 @define
