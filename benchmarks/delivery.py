@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -21,9 +22,9 @@ def work(mode: str, viewers: int, *, slow: bool) -> Work:
     """Choose how many events make a measure of a fraction of a second."""
     if mode == "lone":
         # Farther apart than any server takes for one.
-        return Work(mode, viewers, 10 if viewers > 100 else 50, 60 if viewers > 100 else 10)
+        return Work(mode, viewers, 8 if viewers > 100 else 30, 60 if viewers > 100 else 10)
     if slow:
-        return Work(mode, viewers, {1: 5000, 30: 1000, 100: 200}.get(viewers, 50))
+        return Work(mode, viewers, {1: 5000, 30: 1000, 100: 200}.get(viewers, 25))
     return Work(mode, viewers, {1: 50_000, 30: 20_000, 100: 10_000}.get(viewers, 3000))
 
 
@@ -88,6 +89,7 @@ def peers(rounds: int, quick: bool, chosen: Sequence[Peer] = PEERS) -> Found:
             if name in missing:
                 continue
             works = [work(*cell, slow=not name.startswith("aosui")) for cell in cells]
+            print(f"{name} …", file=sys.stderr, flush=True)
             try:
                 values = measured(target, works)
             except (ServerFailed, NotDelivered) as error:

@@ -121,20 +121,34 @@ static long number(const uint8_t *p, const uint8_t *end) {
     return value;
 }
 
+/* Find a word: most likely it is where it was the last time. */
+static const uint8_t *find(const uint8_t *p, const uint8_t *end, const char *word, size_t *last) {
+    size_t size = strlen(word);
+    if (p + *last + size > end || memcmp(p + *last, word, size)) {
+        const uint8_t *found = memmem(p, end - p, word, size);
+        if (!found) return NULL;
+        *last = found - p;
+    }
+    return p + *last + size;
+}
+
 /* Take the message at p, and return where it can end at the earliest. */
 static const uint8_t *take_message(struct connection *c, const uint8_t *p, const uint8_t *end) {
-    const uint8_t *seq = memmem(p, end - p, "\"seq\":", 6);
-    const uint8_t *text = seq ? memmem(seq, end - seq, "\"text\":\"", 8) : NULL;
+    static size_t seq_at, text_at;
+    const uint8_t *text = NULL, *seq = find(p, end, "\"seq\":", &seq_at);
+    long value = 0;
+    if (seq) {
+        while (seq < end && *seq >= '0' && *seq <= '9') value = value * 10 + *seq++ - '0';
+        text = find(seq, end, "\"text\":\"", &text_at);
+    }
     if (!text) {
         broken++;
         return end;
     }
-    long value = number(seq + 6, end);
     if (c->last_seq && value != c->last_seq + 1) broken++;
     c->last_seq = value;
     messages++;
     if (++c->messages == expect_messages) complete++;
-    text += 8;
     if (*text == '@' && latencies < MAX_LATENCIES) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
@@ -151,7 +165,8 @@ static void take_frame(struct connection *c, const uint8_t *p, size_t size) {
     if (!c->ready && ready_text && memmem(p, size, ready_text, strlen(ready_text))) now_ready(c);
     if (size >= sizeof SNAPSHOT - 1 && !memcmp(p, SNAPSHOT, sizeof SNAPSHOT - 1)) return;
     if (!many) {
-        p = memmem(p, size < 64 ? size : 64, MESSAGE, sizeof MESSAGE - 1);
+        static size_t at;
+        p = find(p, p + (size < 64 ? size : 64), MESSAGE, &at);
         if (p) take_message(c, p, end);
         return;
     }
