@@ -119,6 +119,16 @@ async def test_a_session_that_ended_says_how_to_get_back(
     await field.press("Enter")
     await expect(dialog).to_have_count(0)
     await expect(window.pill).to_have_text("live")
+
+    # Or the printed address is opened in the very window.
+    await window.page.context.clear_cookies()
+    for connection in desk.registry.connections():
+        await connection.close()
+    await expect(window.pill).to_have_text("signed out")
+    place = window.page.url
+    await window.page.goto(f"{desk.url}#token={TOKEN}")
+    await expect(window.pill).to_have_text("live")
+    assert window.page.url == place
     (desk.root("site") / "go-on").touch()
     await expect(window.lines).to_have_text(["begun", "ended"])
 

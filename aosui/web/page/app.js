@@ -41,10 +41,7 @@ const brand = h(
 );
 
 function signIn(reason = "Your session has ended: the server was started with another token, or its cookie was removed.") {
-  openSignInDialog(api, reason, () => {
-    for (const { socket } of workspace.projects) if (socket.state.name === "signedOut") socket.connect();
-    void sockets.poll();
-  });
+  openSignInDialog(api, reason, signedIn);
 }
 
 /** @param {Route} route */
@@ -75,20 +72,29 @@ function look() {
   if (document.visibilityState === "visible" && document.hasFocus()) workspace.look();
 }
 
-async function begin() {
+/**
+ * Sign in with a token in the address; before anything else, since an address is seen, copied and
+ * kept in the history.
+ *
+ * @returns {Promise<string>} the fragment without it
+ */
+async function signInFromAddress() {
   const { token, hash } = takeToken(location.hash);
-  if (token !== null) {
-    // Before anything else: the address is seen, copied and kept in the history.
-    history.replaceState(null, "", `${location.pathname}${location.search}${hash}`);
-    try {
-      await api.signIn(token);
-    } catch (error) {
-      const { code, message } = /** @type {import("../aosui-client.js").AosuiError} */ (error);
-      if (code === "unauthorized") signIn("The token in the address is not this server's.");
-      else workspace.say(`Not signed in: ${message}.`, "bad");
-    }
+  if (token === null) return hash;
+  history.replaceState(null, "", `${location.pathname}${location.search}${hash}`);
+  try {
+    await api.signIn(token);
+  } catch (error) {
+    const { code, message } = /** @type {import("../aosui-client.js").AosuiError} */ (error);
+    if (code === "unauthorized") signIn("The token in the address is not this server's.");
+    else workspace.say(`Not signed in: ${message}.`, "bad");
   }
-  workspace.begin(hash);
+  return hash;
+}
+
+function signedIn() {
+  for (const { socket } of workspace.projects) if (socket.state.name === "signedOut") socket.connect();
+  void sockets.poll();
 }
 
 bar.append(
@@ -118,17 +124,14 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-window.addEventListener("hashchange", () => {
-  const { token } = takeToken(location.hash);
-  if (token !== null) {
-    void begin();
-    return;
-  }
-  const route = parse(location.hash);
-  if (route) workspace.go(route);
+window.addEventListener("hashchange", async () => {
+  const came = takeToken(location.hash).token !== null;
+  const route = parse(await signInFromAddress());
+  if (came) signedIn();
+  workspace.go(route ?? workspace.route);
 });
 for (const event of ["focus", "pointerdown", "pointermove", "keydown"]) window.addEventListener(event, look, { passive: true });
 document.addEventListener("visibilitychange", look);
 workspace.on("route", look);
 
-void begin();
+workspace.begin(await signInFromAddress());
