@@ -45,7 +45,7 @@ def lines(
     title: str, across: str, unit: str, series: Mapping[str, Sequence[tuple[float, float]]]
 ) -> str:
     """Draw a line for each series of `(x, y)`; both axes are logarithmic."""
-    left, top, bottom, right, height = 70, 46, 300, 560, 344
+    left, top, bottom, right, height = 70, 58, 310, 560, 354
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
     (x_low, x_high), (y_low, y_high) = _decades(xs), _decades(ys)
