@@ -194,7 +194,7 @@ class Connection:
         self._laggards = laggards
         self._limits = limits
         self._on_close = on_close
-        self._held: list[tuple[int, bytes | None]] = []
+        self._held: tuple[tuple[int, bytes | None], ...] = ()
         self._reading: asyncio.Task[None] | None = None
         self._buffered = 0
         self._stalled_at = now
@@ -210,7 +210,7 @@ class Connection:
         head = self._source.seq
         self.cursor = head if since is None else since
         self._write(welcome + self._source.snapshot_frame())
-        self._held.append((head, None))
+        self._held += ((head, None),)
         self.pump()
 
     @property
@@ -221,7 +221,7 @@ class Connection:
         """Write a frame of this viewer's own, behind the events that it has to see first."""
         if self.closing:
             return
-        self._held.append((self._source.seq, frame))
+        self._held += ((self._source.seq, frame),)
         if len(self._held) > self._limits.pending_replies:
             logger.warning("viewer takes no replies", project=self.project_id, connection=self.id)
             self.abort()
@@ -318,7 +318,7 @@ class Connection:
     def release(self) -> None:
         """Leave nothing behind: the socket is gone."""
         self.closing = True
-        self._held.clear()
+        self._held = ()
         self._laggards.discard(self)
         if self._reading is not None:
             self._reading.cancel()
@@ -334,7 +334,8 @@ class Connection:
             self._transport.write(data)
 
     def _held_frame(self) -> bytes:
-        _, frame = self._held.pop(0)
+        (_, frame), *rest = self._held
+        self._held = tuple(rest)
         if frame is not None:
             return frame
         self.synced_at = asyncio.get_running_loop().time()
