@@ -20,7 +20,7 @@ CHECKED := aosui _aosui_pytest.py tests examples benchmarks $(PLUGINS)
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.serve
-	env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS $(BIN)/aosui serve $(DIRS)
+	$(BIN)/aosui serve $(DIRS)
 
 test: $(VENV)/.dev $(VENV)/.npm $(VENV)/.browser
 	$(BIN)/ruff format --check $(CHECKED)

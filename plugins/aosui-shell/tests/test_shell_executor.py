@@ -158,6 +158,15 @@ class TestExecute:
         assert seen["PAGER"] == seen["GIT_PAGER"] == "cat"
         assert seen["PATH"] == os.environ["PATH"]
 
+    async def test_the_make_that_started_the_server_is_nothing_to_a_target(
+        self, root: Path, channel: RecordingChannel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MAKELEVEL", "1")
+        monkeypatch.setenv("MAKEFLAGS", "w -j2 --jobserver-auth=98,99")
+        (root / "Makefile").write_text("level:\n\t@echo level $(MAKELEVEL)\n")
+        await execute(channel, "make:level")
+        assert channel.text == "level 0\n"
+
     async def test_a_task_that_went_away_says_so(
         self, root: Path, channel: RecordingChannel
     ) -> None:

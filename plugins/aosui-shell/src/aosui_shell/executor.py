@@ -31,6 +31,11 @@ __all__ = ["ShellExecutor"]
 SOURCES: Final[tuple[Source, ...]] = (find_configured, find_targets, find_scripts)
 PAGERS: Final = {"PAGER": "cat", "GIT_PAGER": "cat"}
 """In a terminal, `git log` and others would wait for somebody to turn the page."""
+STARTERS: Final = frozenset({"TERM", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"})
+"""
+What whoever started the server left in its environment, and what is not meant for a task: its
+terminal, which `run_process` knows better, and the make that it was started by.
+"""
 
 
 @define(kw_only=True)
@@ -64,8 +69,8 @@ class ShellExecutor:
         return workflows
 
     async def execute(self, run: Run, channel: ProjectChannel) -> object:
-        environment = {**os.environ, **PAGERS}
-        environment.pop("TERM", None)  # the server's; run_process knows that of its own terminal
+        inherited = {name: value for name, value in os.environ.items() if name not in STARTERS}
+        environment = {**inherited, **PAGERS}
         if run.workflow == COMMAND and self.allow_command:
             argv: Sequence[str] = ("sh", "-c", "--", run.params[COMMAND])
         else:
