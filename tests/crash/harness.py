@@ -177,21 +177,25 @@ class Harness:
             await asyncio.sleep(0.01)
 
     async def stop_talkers(self, http: aiohttp.ClientSession) -> None:
-        for checker in self.checkers:
-            base = f"/api/projects/{checker.project_id}"
+        """Cancel every run of every project, until none is active."""
+        async with asyncio.timeout(60):
+            while await self.cancel_active(http):
+                await asyncio.sleep(0.05)
+
+    async def cancel_active(self, http: aiohttp.ClientSession) -> bool:
+        """Cancel the runs that the snapshots show; returns whether any project was active."""
+        async with http.get("/api/projects") as response:
+            projects = (await response.json())["projects"]
+        active = [one["projectId"] for one in projects if one["activity"]["active"]]
+        for project_id in active:
+            base = f"/api/projects/{project_id}"
             async with http.get(base) as response:
                 runs = (await response.json())["runs"]
             for run in runs:
                 if run["endedAt"] is None:
                     async with http.post(f"{base}/runs/{run['runId']}/cancel") as response:
                         await response.read()
-            async with asyncio.timeout(30):
-                while True:
-                    async with http.get("/api/projects") as response:
-                        projects = (await response.json())["projects"]
-                    if not any(project["activity"]["active"] for project in projects):
-                        break
-                    await asyncio.sleep(0.05)
+        return bool(active)
 
     async def compare(self, http: aiohttp.ClientSession, checker: Checker) -> None:
         after: int | None = 0
