@@ -18,6 +18,7 @@ from aosui.errors import (
     NotFound,
     RunNotFound,
     ShuttingDown,
+    Unauthorized,
     UnsupportedMediaType,
 )
 from aosui.executors import Plugin
@@ -102,7 +103,7 @@ class Api:
         if not isinstance(auth, TokenAuth):
             raise NotFound("this server signs in elsewhere")
         if not auth.knows_bearer(request):
-            await authorized(refuse, request, "view", None)
+            raise Unauthorized
         response = web.Response(status=204)
         response.set_cookie(
             auth.cookie_name(request),
@@ -244,12 +245,13 @@ class Api:
         for name, field in path.items():
             if name in request.match_info:
                 body[field] = request.match_info[name]
-        if body.get("id") is None:
-            body["id"] = ANONYMOUS
+        named = body.get("id") is not None
+        if not named:
+            body["id"] = "unnamed"
         command = convert({**body, "type": kind.__struct_config__.tag}, kind)
         if self._registry.shutting_down:
             raise ShuttingDown
-        if command.id == ANONYMOUS:
+        if not named:
             command = msgspec.structs.replace(command, id="")
         return json_response(await opened.commands.do(command, user), status=status)
 
@@ -310,15 +312,6 @@ class Api:
             if len(data) > most:
                 raise MessageTooBig
         return decode_object(bytes(data) or b"{}")
-
-
-ANONYMOUS = "-"
-"""Stands for the id of a request that came without one."""
-
-
-async def refuse(request: web.Request, action: Action, project_id: str | None) -> str | None:
-    """Ask to sign in."""
-    raise web.HTTPUnauthorized
 
 
 async def _read_on(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-__all__ = ["timestamp", "timestamp_at"]
+__all__ = ["Countdown", "timestamp", "timestamp_at"]
 
 _last: tuple[int, str] = (-1, "")
 

@@ -163,7 +163,6 @@ class Connection:
         "cursor",
         "id",
         "last_request_at",
-        "opened_at",
         "synced_at",
         "user",
     )
@@ -186,7 +185,6 @@ class Connection:
         self.user = user
         self.cursor = source.seq
         self.closing = False
-        self.opened_at = now
         self.synced_at: float | None = None
         self.last_request_at = now
         self._source = source

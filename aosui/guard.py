@@ -18,7 +18,7 @@ from aiohttp import web
 from aosui._logging import logger
 from aosui.commands import Action
 from aosui.errors import Forbidden, HostNotAllowed, OriginNotAllowed, Unauthorized
-from aosui.protocol import BEARER_PREFIX
+from aosui.protocol import BEARER_PREFIX, TOKEN
 
 __all__ = ["Authorize", "Guard", "TokenAuth", "allow_anyone", "authorized", "new_token"]
 
@@ -30,7 +30,6 @@ May raise `web.HTTPException`: 401 becomes `unauthorized`, others `forbidden`.
 """
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}")
 FOREIGN_SITES = ("same-site", "cross-site")
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "PROJECT_ID",
     "SUBPROTOCOL",
+    "TOKEN",
     "VERSION",
     "CloseCode",
     "Command",
@@ -52,6 +53,8 @@ T = TypeVar("T")
 VERSION: Final = 1
 SUBPROTOCOL: Final = "aosui.v1"
 BEARER_PREFIX: Final = "aosui.bearer."
+TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,}")
+"""What may be a token: it fits into a subprotocol, a URL's fragment and a cookie."""
 PROJECT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 KIB: Final = 1024

@@ -356,7 +356,7 @@ class ProjectRegistry:
 
     async def shut_down(self) -> None:
         """
-        Stop: runs become `interrupted`, sockets are closed with 1001, the log is closed.
+        Stop: runs become `interrupted`, sockets are closed with 1001; `finish` does the rest.
 
         Takes at most `cancel_seconds` and a few seconds more, whatever executors and viewers do.
         """

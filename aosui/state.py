@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +21,10 @@ from typing import Self
 import platformdirs
 from attrs import frozen
 
+from aosui.protocol import TOKEN
 from aosui.values import Project
 
 __all__ = ["RunningServer", "StateDirectory", "StateError"]
-
-TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}")
 
 
 class StateError(Exception):

@@ -27,6 +27,7 @@ from aosui.log import EventLog, LogFileError, LogLocked
 from aosui.log.sqlite import SqliteLog
 from aosui.orphans import end_orphans
 from aosui.plugins import load_plugins
+from aosui.protocol import TOKEN
 from aosui.state import RunningServer, StateDirectory, StateError
 from aosui.values import Project
 
@@ -42,7 +43,6 @@ __all__ = [
     "serve",
 ]
 
-TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}")
 ALLOWED = re.compile(r"(?:https?://)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?/?")
 HEADER_SECONDS = 7.0
 """A connection without a whole request is closed after this long."""
