@@ -155,6 +155,7 @@ class Connection:
         "_on_close",
         "_ping_at",
         "_reading",
+        "_snapshot_bytes",
         "_source",
         "_stalled_at",
         "_transport",
@@ -195,6 +196,7 @@ class Connection:
         self._held: tuple[tuple[int, bytes | None], ...] = ()
         self._reading: asyncio.Task[None] | None = None
         self._buffered = 0
+        self._snapshot_bytes = 0
         self._stalled_at = now
         self._alive_at = now - random.random() * limits.ping_seconds
         self._ping_at: float | None = None
@@ -207,7 +209,7 @@ class Connection:
         """
         head = self._source.seq
         self.cursor = head if since is None else since
-        self._write(welcome + self._source.snapshot_frame())
+        self._write_with_snapshot(welcome)
         self._held += ((head, None),)
         self.pump()
 
@@ -225,11 +227,13 @@ class Connection:
             self.abort()
             return
         self.pump()
+        self._check_buffer()
 
     def control(self, frame: bytes) -> None:
         """Write a control frame of WebSocket at once."""
         if not self.closing:
             self._write(frame)
+            self._check_buffer()
 
     def pump(self) -> None:
         """Write all that this viewer has not got and its transport takes."""
@@ -331,6 +335,18 @@ class Connection:
         if not self._transport.is_closing():
             self._transport.write(data)
 
+    def _write_with_snapshot(self, before: bytes) -> None:
+        snapshot = self._source.snapshot_frame()
+        self._snapshot_bytes = len(snapshot)
+        self._write(before + snapshot)
+
+    def _check_buffer(self) -> None:
+        """Drop who asks on and on and reads nothing: only events wait for the transport."""
+        room = self._limits.connection_bytes + self._snapshot_bytes
+        if self._transport.get_write_buffer_size() > room and not self.closing:
+            logger.warning("viewer reads no replies", project=self.project_id, connection=self.id)
+            self.abort()
+
     def _held_frame(self) -> bytes:
         (_, frame), *rest = self._held
         self._held = tuple(rest)
@@ -374,6 +390,6 @@ class Connection:
             return
         head = self._source.seq
         gap = control("gap", self.project_id, fromSeq=self.cursor + 1, toSeq=head, reason="tooOld")
-        self._write(gap + self._source.snapshot_frame())
+        self._write_with_snapshot(gap)
         self.cursor = head
         logger.info("viewer was overtaken", project=self.project_id, connection=self.id, seq=head)

@@ -7,6 +7,7 @@ Reading goes through aiohttp; writing goes through the connection, straight to t
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import socket
 import uuid
@@ -56,6 +57,8 @@ from aosui.registry import OpenProject, ProjectRegistry
 __all__ = ["WebSocketDoor"]
 
 CLOSE_SECONDS = 3.0
+FRAMES_A_TURN = 32
+"""Frames of one client after which the others have a turn."""
 SERVER = {"name": "aosui", "version": version("aosui")}
 SEQ = re.compile(r"[0-9]{1,16}")
 EPOCH = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -324,7 +327,9 @@ class _Reader:
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     async def read(self) -> None:
-        while True:
+        for count in itertools.count(1):
+            if count % FRAMES_A_TURN == 0:
+                await asyncio.sleep(0)  # receive() waits only when nothing is there
             message = await self._ws.receive()
             kind = message.type
             if kind in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp.test_utils import TestServer
 
 import aosui
@@ -130,6 +131,34 @@ async def test_a_viewer_stalled_in_a_trickle_is_found_by_its_ping(tmp_path: Path
             await eventually(lambda: s.registry.connection_count() == 1)
             await s.pour(s.ids[0], 50, pause=0.01)
             await eventually(lambda: s.registry.connection_count() == 0)
+
+
+@pytest.mark.parametrize("kind", ["pings", "requests"])
+async def test_a_viewer_that_asks_on_and_on_and_never_reads_is_dropped(
+    tmp_path: Path, kind: str
+) -> None:
+    rates = {"requests_per_second": 1_000_000, "request_burst": 1_000_000}
+    async with running(tmp_path, connection_bytes=100_000, refusals=1_000_000, **rates) as s:
+        text = b'{"type": "nothing", "projectId": "' + s.ids[0].encode() + b'", "id": "1"}'
+        one = masked(0x9, b"x" * 100) if kind == "pings" else masked(0x1, text)
+        loop = asyncio.get_running_loop()
+        with s.stalled(s.ids[0]) as raw:
+            await eventually(lambda: s.registry.connection_count() == 1)
+            raw.setblocking(False)
+
+            async def ask_on_and_on() -> None:
+                while True:
+                    await loop.sock_sendall(raw, one * 500)
+
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(ask_on_and_on(), SECONDS)
+            await eventually(lambda: s.registry.connection_count() == 0)
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """Make a client's WebSocket frame; its mask is all zeros."""
+    assert len(payload) < 126
+    return bytes((0x80 | opcode, 0x80 | len(payload))) + bytes(4) + payload
 
 
 async def test_a_half_open_line_is_found_within_one_and_a_half_intervals(tmp_path: Path) -> None:
