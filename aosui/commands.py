@@ -163,7 +163,7 @@ class Commands:
                 started = await runner.retry(run_id, params, by=user, record=record)
                 return _Outcome(started.result(), started.seq)
             case RunCancel(run_id=run_id):
-                state, seq = await runner.cancel(run_id, by=user, record=record)
+                state, seq = await runner.cancel(run_id, record=record)
                 return _Outcome({"state": state}, seq)
             case RunInput(run_id=run_id, text=text):
                 await runner.input(run_id, text)

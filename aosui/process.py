@@ -30,7 +30,7 @@ from aosui.errors import ExecutorError
 from aosui.events import Stream
 from aosui.orphans import MARKER, end_marked, new_mark
 
-__all__ = ["check_exit", "describe_exit", "run_process"]
+__all__ = ["SECRETS", "check_exit", "describe_exit", "run_process", "start_reaper"]
 
 SECRETS: Final = ("AOSUI_TOKEN",)
 """What aosui may have in its environment and no command may see."""
@@ -90,6 +90,34 @@ async def run_process(
         if (error := pump.result()) is not None:
             raise error
     return over.result()
+
+
+def start_reaper(
+    argv: Sequence[str],
+    control: int,
+    env: Mapping[str, str],
+    *,
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    cwd: str | os.PathLike[str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """
+    Start a reaper around a command, in a session of its own; blocks, so call it in a thread.
+
+    `control` is the reaper's end of a socket pair: what it says comes there, and shutting our end
+    down makes it end everything. Raises OSError.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", REAPER, str(control), *argv],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=cwd,
+        env=env,
+        pass_fds=[control],
+        start_new_session=True,
+    )
 
 
 def check_exit(status: int, what: str = "the command") -> None:
@@ -207,15 +235,14 @@ class _Command:
         with self._theirs:
             control = self._reapers_control.fileno()
             self._mark = new_mark()
-            return subprocess.Popen(
-                [sys.executable, "-I", "-S", REAPER, str(control), *self._argv],
+            return start_reaper(
+                self._argv,
+                control,
+                {**self._env, MARKER: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=self._outputs["stdout"],
                 stderr=self._outputs.get("stderr", self._outputs["stdout"]),
                 cwd=self._cwd,
-                env={**self._env, MARKER: self._mark},
-                pass_fds=[control],
-                start_new_session=True,
             )
 
     def _not_started(self, error: OSError) -> ExecutorError:

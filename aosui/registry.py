@@ -252,10 +252,10 @@ class ProjectRegistry:
         await opened.hub.committed(started.seq, self.limits.commit_seconds)
         return started.run_id
 
-    async def cancel_run(self, project_id: str, run_id: str, *, by: str | None = None) -> None:
+    async def cancel_run(self, project_id: str, run_id: str) -> None:
         """Ask a run to end; raises `RunNotFound`."""
         opened = self.opened(project_id)
-        _, seq = await opened.runner.cancel(run_id, by=by)
+        _, seq = await opened.runner.cancel(run_id)
         await opened.hub.committed(seq, self.limits.commit_seconds)
 
     async def send_to_project(self, project_id: str, name: str, data: object) -> int:

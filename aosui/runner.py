@@ -166,9 +166,7 @@ class Runner:
             raise RunNotFound
         return msgspec.json.decode(stored.body, type=RunStatus)
 
-    async def cancel(
-        self, run_id: str, *, by: str | None, record: Recorder = no_record
-    ) -> tuple[RunState, int]:
+    async def cancel(self, run_id: str, *, record: Recorder = no_record) -> tuple[RunState, int]:
         """Ask a run to end; returns its state and the seq to wait for. Ended: that state."""
         run = self._runs.get(run_id)
         if run is None:

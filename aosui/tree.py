@@ -12,11 +12,10 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 
 from aosui.blocking import in_thread
 from aosui.orphans import MARKER, end_marked, new_mark
-from aosui.process import REAPER, SECRETS
+from aosui.process import SECRETS, start_reaper
 
 __all__ = ["ProcessTree"]
 
@@ -90,12 +89,11 @@ class ProcessTree:
             control = self._reapers_control.fileno()
             self._mark = new_mark()
             env = {name: value for name, value in os.environ.items() if name not in SECRETS}
-            return subprocess.Popen(
-                [sys.executable, "-I", "-S", REAPER, str(control), *self._argv],
+            return start_reaper(
+                self._argv,
+                control,
+                {**env, MARKER: self._mark},
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                env={**env, MARKER: self._mark},
-                pass_fds=[control],
-                start_new_session=True,
             )

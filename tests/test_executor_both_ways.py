@@ -229,22 +229,22 @@ async def test_data_that_is_no_json_is_refused_there_and_then(floor: Floor) -> N
 async def test_a_cancelled_run_is_cancelled(floor: Floor) -> None:
     run_id = await floor.start("b:wait")
     await floor.said(run_id, "waiting")
-    await floor.opened.runner.cancel(run_id, by=None)
+    await floor.opened.runner.cancel(run_id)
     run = await floor.ended(run_id)
     assert (run["state"], run["error"]) == ("cancelled", None)
 
 
 async def test_a_run_cancelled_as_it_starts_is_cancelled(floor: Floor) -> None:
     run_id = await floor.start("b:wait")
-    await floor.opened.runner.cancel(run_id, by=None)
+    await floor.opened.runner.cancel(run_id)
     assert (await floor.ended(run_id))["state"] == "cancelled"
 
 
 async def test_a_cancel_is_one_cancelled_error_and_tidying_up_is_heard(floor: Floor) -> None:
     run_id = await floor.start("b:tidy_up")
     await floor.said(run_id, "waiting")
-    await floor.opened.runner.cancel(run_id, by=None)
-    await floor.opened.runner.cancel(run_id, by=None)
+    await floor.opened.runner.cancel(run_id)
+    await floor.opened.runner.cancel(run_id)
     run = await floor.ended(run_id)
     assert (run["state"], run["result"]) == ("succeeded", 1)
     assert floor.text(run_id) == "waiting\ntidied up\n"
@@ -253,7 +253,7 @@ async def test_a_cancel_is_one_cancelled_error_and_tidying_up_is_heard(floor: Fl
 async def test_an_error_after_a_cancel_fails_the_run(floor: Floor) -> None:
     run_id = await floor.start("b:fail_when_cancelled")
     await floor.said(run_id, "waiting")
-    await floor.opened.runner.cancel(run_id, by=None)
+    await floor.opened.runner.cancel(run_id)
     run = await floor.ended(run_id)
     assert (run["state"], run["error"]["code"]) == ("failed", "untidy")
 
@@ -261,7 +261,7 @@ async def test_an_error_after_a_cancel_fails_the_run(floor: Floor) -> None:
 async def test_a_cancelled_question_is_closed(floor: Floor) -> None:
     run_id = await floor.start("b:ask")
     await floor.asked(run_id)
-    await floor.opened.runner.cancel(run_id, by=None)
+    await floor.opened.runner.cancel(run_id)
     run = await floor.ended(run_id)
     assert (run["state"], run["questions"]) == ("cancelled", [])
     closed = [event for event in floor.events if event["type"] == "question.closed"]
@@ -272,7 +272,7 @@ async def test_a_run_that_ignores_its_cancel_is_abandoned(tmp_path: Path, way: s
     async with lay(tmp_path, way, limits=Limits(cancel_seconds=0.3)) as floor:
         run_id = await floor.start("b:ignore_cancel")
         await floor.said(run_id, "waiting")
-        await floor.opened.runner.cancel(run_id, by=None)
+        await floor.opened.runner.cancel(run_id)
         run = await floor.ended(run_id)
         assert (run["state"], run["error"]["code"]) == ("cancelled", "executorAbandoned")
         assert (await floor.run("b:say"))["state"] == "succeeded"
@@ -312,7 +312,7 @@ async def test_a_run_that_waits_for_the_log_can_be_cancelled(tmp_path: Path, way
         await floor.said(run_id, "0 ")
         log.open_gate.clear()
         await eventually(lambda: floor.opened.hub.full)
-        await floor.opened.runner.cancel(run_id, by=None)
+        await floor.opened.runner.cancel(run_id)
         async with asyncio.timeout(3):
             await floor.opened.runner.ended()
         log.open_gate.set()
@@ -327,7 +327,7 @@ async def test_many_runs_at_once(floor: Floor, tmp_path: Path) -> None:
         assert (await floor.ended(run_id))["result"] == "flooded"
         assert len(floor.of(run_id)) == 20_000
     for run_id in waiting:
-        await floor.opened.runner.cancel(run_id, by=None)
+        await floor.opened.runner.cancel(run_id)
     assert {(await floor.ended(run_id))["state"] for run_id in waiting} == {"cancelled"}
 
 

@@ -138,7 +138,7 @@ async def test_an_endless_loop_harms_its_own_runs_only(tmp_path: Path) -> None:
         for executor in ("other", "inside"):
             async with asyncio.timeout(5):
                 assert (await floor.run(f"{executor}:say"))["state"] == "succeeded"
-        await floor.opened.runner.cancel(blocking, by=None)
+        await floor.opened.runner.cancel(blocking)
         run = await floor.ended(blocking)
         assert (run["state"], run["error"]["code"]) == ("cancelled", "executorAbandoned")
         run = await floor.ended(beside)

@@ -275,7 +275,7 @@ class TestLimits:
             held = [await at.start("hold") for _ in range(10)]
             await eventually(lambda: gate.holding == 8)
             assert at.runner.activity() == {"active": 18, "queued": 2, "waiting": 8}
-            await at.runner.cancel(held[0], by=None)
+            await at.runner.cancel(held[0])
             await at.ended(held[0])
             await eventually(lambda: gate.holding == 8)
             assert at.runner.activity()["queued"] == 1
@@ -346,13 +346,13 @@ class TestRetrying:
         async with bench(executor) as at:
             first = await at.start(name, n=7, m=8)
             if name == "cancelled":
-                await at.runner.cancel(first, by=None)
+                await at.runner.cancel(first)
             before = await at.ended(first)
             started = await at.runner.retry(first, {"m": 9}, by="bob")
             assert started.run_id != first
             if name == "cancelled":
                 await at.state(started.run_id, "running")
-                await at.runner.cancel(started.run_id, by=None)
+                await at.runner.cancel(started.run_id)
             again = await at.ended(started.run_id)
             assert (again.attempt, again.retry_of, again.by) == (2, first, "bob")
             assert again.params == {"n": 7, "m": 9}
@@ -371,7 +371,7 @@ class TestRetrying:
             with pytest.raises(RunNotFound):
                 await at.runner.retry("nope", None, by=None)
             with pytest.raises(RunNotFound):
-                await at.runner.cancel("nope", by=None)
+                await at.runner.cancel("nope")
             with pytest.raises(RunNotFound):
                 await at.runner.input("nope", "x")
 
@@ -520,7 +520,7 @@ async def test_fifty_started_cancelled_and_retried_at_once_have_one_final_state_
             ids.append(run_id)
             for _ in range(chance.randrange(3)):
                 await asyncio.sleep(chance.choice([0, 0.001, 0.003]))
-                await at.runner.cancel(run_id, by=None)
+                await at.runner.cancel(run_id)
             for _ in range(2):
                 await asyncio.sleep(chance.choice([0, 0.002]))
                 with suppress(RunNotRetryable):
@@ -544,7 +544,7 @@ async def test_a_log_that_is_down_keeps_no_run_from_being_cancelled() -> None:
         run_id = await at.start("hold")
         await at.state(run_id, "running")
         log.refusing = True
-        await at.runner.cancel(run_id, by=None)
+        await at.runner.cancel(run_id)
         await at.runner.ended()
         with pytest.raises(LogUnavailable):
             await at.hub.committed(at.hub.next_seq - 1, 0.02)

@@ -198,19 +198,19 @@ class TestCancelling:
             run_id = await at.start("work")
             await going.wait()
             for _ in range(3):
-                state, _ = await at.runner.cancel(run_id, by="ann")
+                state, _ = await at.runner.cancel(run_id)
                 assert state == "cancelling"
                 await asyncio.sleep(0)
             status = await at.ended(run_id)
             assert (status.state, status.error) == ("cancelled", None)
             assert seen == ["cancelled", "tidied up"]
             assert await at.told(run_id) == ["queued", "running", "cancelling", "cancelled"]
-            assert await at.runner.cancel(run_id, by="ann") == ("cancelled", 0)
+            assert await at.runner.cancel(run_id) == ("cancelled", 0)
 
     async def test_before_the_start_never_starts_the_executor(self) -> None:
         async with bench(Scripted(work=returning(None))) as at:
             run_id = await at.start("work")
-            await at.runner.cancel(run_id, by=None)
+            await at.runner.cancel(run_id)
             assert (await at.ended(run_id)).state == "cancelled"
             assert at.executor.started == []
             assert (await at.ended(run_id)).started_at is None
@@ -221,7 +221,7 @@ class TestCancelling:
             await at.start("hold")
             second = await at.start("hold")
             await eventually(lambda: gate.holding)
-            await at.runner.cancel(second, by=None)
+            await at.runner.cancel(second)
             assert (await at.ended(second)).state == "cancelled"
             assert len(at.executor.started) == 1
 
@@ -236,7 +236,7 @@ class TestCancelling:
         async with bench(Scripted(work=work)) as at:
             run_id = await at.start("work")
             await at.state(run_id, "running")
-            await at.runner.cancel(run_id, by=None)
+            await at.runner.cancel(run_id)
             status = await at.ended(run_id)
             assert (status.state, status.result) == ("succeeded", "saved")
 
@@ -250,7 +250,7 @@ class TestCancelling:
         async with bench(Scripted(work=work)) as at:
             run_id = await at.start("work")
             await at.state(run_id, "running")
-            await at.runner.cancel(run_id, by=None)
+            await at.runner.cancel(run_id)
             assert (await at.ended(run_id)).state == "failed"
 
     async def test_a_stubborn_executor_is_abandoned_and_its_channel_closed(self) -> None:
@@ -266,7 +266,7 @@ class TestCancelling:
         async with bench(Scripted(work=work), cancel_seconds=0.05) as at:
             run_id = await at.start("work")
             await at.state(run_id, "running")
-            await at.runner.cancel(run_id, by=None)
+            await at.runner.cancel(run_id)
             status = await at.ended(run_id)
             assert status.state == "cancelled"
             assert status.error is not None
@@ -361,7 +361,7 @@ class TestTimeout:
         async with bench(executor, cancel_seconds=5) as at:
             run_id = await at.start("slow")
             await at.state(run_id, "cancelling")
-            assert (await at.runner.cancel(run_id, by=None))[0] == "cancelling"
+            assert (await at.runner.cancel(run_id))[0] == "cancelling"
             status = await at.ended(run_id)
             assert status.error is not None
             assert status.error.code == "executorTimeout"
@@ -546,7 +546,7 @@ class TestAsking:
         async with bench(Scripted(ask=self.ask)) as at:
             run_id = await at.start("ask")
             question_id = await at.question(run_id)
-            await at.runner.cancel(run_id, by=None)
+            await at.runner.cancel(run_id)
             assert (await at.ended(run_id)).questions == ()
             with pytest.raises(QuestionClosed) as caught:
                 at.runner.answer(question_id, {}, by=None)
