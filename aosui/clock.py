@@ -9,16 +9,19 @@ from datetime import UTC, datetime
 
 __all__ = ["Countdown", "timestamp", "timestamp_at"]
 
-_last: tuple[int, str] = (-1, "")
+_begins, _ends, _text = 0.0, 0.0, ""
+"""The last millisecond that was asked for; most events come within that of the one before."""
 
 
 def timestamp() -> str:
     """Return the time now as RFC 3339 in UTC with milliseconds."""
-    global _last
-    now = time.time_ns() // 1_000_000
-    if now != _last[0]:
-        _last = (now, timestamp_at(now))
-    return _last[1]
+    global _begins, _ends, _text
+    now = time.time()
+    if not _begins <= now < _ends:
+        milliseconds = int(now * 1000)
+        _begins, _ends = milliseconds / 1000, (milliseconds + 1) / 1000
+        _text = timestamp_at(milliseconds)
+    return _text
 
 
 def timestamp_at(milliseconds: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aosui.clock import timestamp
@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 TEXT = 0x81
+KEPT_HEADERS = 4096
 PING = b"\x89\x00"
 """A WebSocket ping without payload."""
 
@@ -49,13 +50,11 @@ def pong_frame(payload: bytes) -> bytes:
     return bytes((0x8A, len(payload))) + payload
 
 
-def join_frames(payloads: Iterable[bytes]) -> bytes:
+def join_frames(payloads: Sequence[bytes]) -> bytes:
     """Make each JSON text a WebSocket text frame, and all of them one piece of bytes."""
-    parts: list[bytes] = []
-    add = parts.append
-    for payload in payloads:
-        add(_header(len(payload)))
-        add(payload)
+    parts = [b""] * (2 * len(payloads))
+    parts[::2] = map(_header, map(len, payloads))
+    parts[1::2] = payloads
     return b"".join(parts)
 
 
@@ -78,12 +77,19 @@ def frame_start(data: bytes, index: int) -> int:
     return at
 
 
-def _header(size: int) -> bytes:
-    if size < 126:
-        return _SHORT[size]
-    if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2)
-    return b"\x81\x7f" + size.to_bytes(8)
+class _Headers(dict[int, bytes]):
+    """The header of a text frame by the size of its payload; those of usual sizes are kept."""
+
+    def __missing__(self, size: int) -> bytes:
+        if size < 126:
+            header = bytes((TEXT, size))
+        elif size < 65536:
+            header = bytes((TEXT, 126)) + size.to_bytes(2)
+        else:
+            header = bytes((TEXT, 127)) + size.to_bytes(8)
+        if size < KEPT_HEADERS:
+            self[size] = header
+        return header
 
 
-_SHORT = tuple(bytes((TEXT, size)) for size in range(126))
+_header = _Headers().__getitem__
