@@ -412,7 +412,7 @@ def _listing(opened: OpenProject) -> dict[str, Any]:
         "root": printable(str(project.root)),
         "epoch": hub.epoch,
         "seq": None if opened.active else hub.seq,
-        "activity": opened.runner.activity(),
+        "activity": opened.activity(),
     }
 
 

@@ -18,7 +18,6 @@ from aosui.frames import PING, control, error_info, join_frames, skip_frames
 from aosui.limits import Limits
 from aosui.log import NotKept
 from aosui.protocol import CloseCode
-from aosui.snapshot import Snapshot
 
 __all__ = ["Connection", "Laggards", "Ring", "Source", "Transport"]
 
@@ -40,7 +39,6 @@ class Source(Protocol):
     """What a connection reads: one project's log as far as it was delivered."""
 
     project_id: str
-    snapshot: Snapshot
     ring: Ring
 
     @property

@@ -15,6 +15,7 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -43,6 +44,8 @@ SLICE_SECONDS = 0.001
 RETRY_SECONDS = 0.02
 NO_RING = Ring(0)
 """The ring of every hub without a connection."""
+NO_CONNECTIONS: dict[Connection, None] = {}
+"""The connections of every such hub; nothing is put into it."""
 
 Build = Callable[[int, str], Event]
 """Builds an event from its seq and its time."""
@@ -68,8 +71,11 @@ class Hub:
         "_frame",
         "_limits",
         "_log",
+        "_name",
         "_outbox",
         "_rested_at",
+        "_root",
+        "_snapshot",
         "_sweeping",
         "_swept",
         "_swept_in",
@@ -82,17 +88,14 @@ class Hub:
         "full",
         "last_event_at",
         "next_seq",
-        "project",
         "project_id",
         "ring",
         "seq",
-        "snapshot",
     )
 
     def __init__(self, project: Project, log: EventLog, limits: Limits) -> None:
-        self.project = project
         self.project_id = project.id
-        self.connections: dict[Connection, None] = {}
+        self.connections = NO_CONNECTIONS
         self.ring = NO_RING
         self.last_event_at = 0.0
         self.epoch = ""
@@ -100,8 +103,11 @@ class Hub:
         self.first_seq = 1
         self.next_seq = 1
         self.full = False
+        self._name = project.name
+        self._root = str(project.root)
         self._log = log
         self._limits = limits
+        self._snapshot: Snapshot | None = None
         self._outbox: _Batch | None = None
         self._flight: _Batch | None = None
         self._drain: asyncio.Task[None] | None = None
@@ -109,8 +115,8 @@ class Hub:
         self._began_at = 0.0
         self._rested_at = 0.0
         self._window_ends_at = 0.0
-        self._wait_for_room: list[asyncio.Future[None]] = []
-        self._commits: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._wait_for_room: tuple[asyncio.Future[None], ...] = ()
+        self._commits: list[tuple[int, int, asyncio.Future[None]]] | None = None
         self._sweeping: Iterator[Connection] | None = None
         self._swept: asyncio.Future[None] | None = None
         self._swept_in = 0.0
@@ -121,22 +127,41 @@ class Hub:
     async def open(self) -> None:
         """Take the project's log up; raises `LogUnavailable`."""
         self._stand_at(await self._log.open(self.project_id, self._deliver))
-        self.last_event_at = asyncio.get_running_loop().time()
+
+    @property
+    def project(self) -> Project:
+        """The project whose live side this is; a path is dear, and an idle hub holds none."""
+        return Project(self.project_id, self._name, Path(self._root))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What viewers were told until the head; made once somebody or something asks for it."""
+        if self._snapshot is None:
+            self._snapshot = self._snapshot_of(())
+        return self._snapshot
+
+    @property
+    def active_bodies(self) -> Sequence[bytes]:
+        """The JSON texts of the active runs, oldest first."""
+        return self._snapshot.active_bodies() if self._snapshot is not None else ()
 
     def _stand_at(self, position: Position) -> None:
-        limits = self._limits
         self.epoch = position.epoch
         self.seq = position.seq
         self.first_seq = position.first_seq
         self.next_seq = position.seq + 1
         self._frame = None
         self.ring.clear()
-        self.snapshot = Snapshot(
+        self._snapshot = self._snapshot_of(position.runs) if position.runs else None
+
+    def _snapshot_of(self, runs: Sequence[StoredRun]) -> Snapshot:
+        limits = self._limits
+        return Snapshot(
             self.project_id,
-            self.project.name,
-            position.epoch,
-            position.seq,
-            position.runs,
+            self._name,
+            self.epoch,
+            self.seq,
+            runs,
             final_runs=limits.snapshot_final_runs,
             tail_bytes=limits.tail_bytes,
             max_bytes=limits.snapshot_bytes,
@@ -156,7 +181,7 @@ class Hub:
                 while self.full:
                     # One each: a future that is shared is cancelled by any one who waits.
                     waiter = asyncio.get_running_loop().create_future()
-                    self._wait_for_room.append(waiter)
+                    self._wait_for_room += (waiter,)
                     await waiter
         except TimeoutError:
             raise LogUnavailable from None
@@ -225,6 +250,8 @@ class Hub:
         if seq <= self.seq:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._commits is None:
+            self._commits = []
         heapq.heappush(self._commits, (seq, id(future), future))
         try:
             async with asyncio.timeout(timeout):
@@ -278,7 +305,7 @@ class Hub:
     def connect(self, connection: Connection) -> None:
         """Deliver to a connection from now on."""
         if not self.connections:
-            self.ring = Ring(self._limits.ring_bytes)
+            self.connections, self.ring = {}, Ring(self._limits.ring_bytes)
         self.connections[connection] = None
 
     def disconnect(self, connection: Connection) -> None:
@@ -286,7 +313,7 @@ class Hub:
         self.connections.pop(connection, None)
         connection.release()
         if not self.connections:
-            self.ring = NO_RING
+            self.connections, self.ring = NO_CONNECTIONS, NO_RING
 
     def close_connections(self, code: CloseCode, error: AosuiError | None = None) -> None:
         """Close every connection with a code, saying why with `error`."""
@@ -348,10 +375,10 @@ class Hub:
         batch.after = self.next_seq - 1 - len(batch.entries)
         self._flight = batch
         self.full = False
-        for waiter in self._wait_for_room:
+        waiting, self._wait_for_room = self._wait_for_room, ()
+        for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
-        self._wait_for_room.clear()
         try:
             await self._append(batch)
         except LogConflict as conflict:
@@ -446,19 +473,19 @@ class Hub:
                 yield batch
 
     def _fail_commits(self) -> None:
-        for _, _, future in self._commits:
+        waiting, self._commits = self._commits or (), None
+        for _, _, future in waiting:
             if not future.done():
                 future.set_exception(LogUnavailable())
-        self._commits.clear()
 
     # -- delivery
 
     def _deliver(self, entries: Sequence[bytes], runs: Sequence[StoredRun], first_seq: int) -> None:
-        start = self.seq
+        snapshot, start = self.snapshot, self.seq
         self.seq = end = start + len(entries)
         self.first_seq = first_seq
         self.last_event_at = asyncio.get_running_loop().time()
-        self.snapshot.fold(entries, runs)
+        snapshot.fold(entries, runs)
         self._frame = None
         while self._commits and self._commits[0][0] <= end:
             future = heapq.heappop(self._commits)[2]

@@ -42,7 +42,7 @@ from aosui.hub import Hub
 from aosui.limits import Limits
 from aosui.log import EventLog
 from aosui.protocol import MAX_DATA_BYTES, CloseCode, encode_data
-from aosui.runner import Runner
+from aosui.runner import Runner, interrupt_stale
 from aosui.values import Project
 
 __all__ = ["ConnectionView", "OpenProject", "ProjectRegistry", "printable", "project_id_of"]
@@ -80,13 +80,24 @@ class ConnectionView:
 
 @define(eq=False)
 class OpenProject:
-    """A project and its live parts; `commands` are there once somebody has one."""
+    """A project's live parts; `runner` and `commands` are there once somebody needs them."""
 
-    project: Project
     hub: Hub
-    runner: Runner
+    _executors: Executors
     _limits: Limits
+    _runner: Runner | None = field(default=None, init=False)
     _commands: Commands | None = field(default=None, init=False)
+
+    @property
+    def project(self) -> Project:
+        return self.hub.project
+
+    @property
+    def runner(self) -> Runner:
+        """What starts and ends the project's runs."""
+        if self._runner is None:
+            self._runner = Runner(self.hub, self._executors, self._limits)
+        return self._runner
 
     @property
     def commands(self) -> Commands:
@@ -98,7 +109,13 @@ class OpenProject:
     @property
     def active(self) -> bool:
         """Whether the project has active runs."""
-        return self.runner.active
+        return self._runner is not None and self._runner.active
+
+    def activity(self) -> dict[str, int]:
+        """Count the active runs; queued and waiting ones are counted in `active` too."""
+        if self._runner is None:
+            return {"active": 0, "queued": 0, "waiting": 0}
+        return self._runner.activity()
 
 
 class ProjectRegistry:
@@ -175,13 +192,12 @@ class ProjectRegistry:
             project = Project(project_id, printable(name or real.name or str(real))[:200], real)
             hub = Hub(project, self._log, self.limits)
             await hub.open()
-            runner = Runner(hub, self.executors, self.limits)
             try:
-                await hub.committed(runner.interrupt_stale(), self.limits.commit_seconds)
+                await hub.committed(interrupt_stale(hub), self.limits.commit_seconds)
             except LogUnavailable:
                 await hub.close(0)
                 raise
-            self._projects[project_id] = OpenProject(project, hub, runner, self.limits)
+            self._projects[project_id] = OpenProject(hub, self.executors, self.limits)
         logger.info("project opened", project=project_id, root=str(real))
         self._changed()
         return project

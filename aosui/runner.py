@@ -39,7 +39,7 @@ from aosui.questions import ClosedQuestion
 from aosui.supervision import SupervisedRun
 from aosui.values import Param, Project, Run, Workflow
 
-__all__ = ["Recorder", "Runner", "Started"]
+__all__ = ["Recorder", "Runner", "Started", "interrupt_stale"]
 
 QUESTIONS_REMEMBERED = 1000
 
@@ -62,6 +62,13 @@ class Started:
 
     def result(self) -> dict[str, Any]:
         return {"runId": self.run_id, "since": self.since, "epoch": self.epoch}
+
+
+def interrupt_stale(hub: Hub) -> int:
+    """End the runs that a dead server left active; returns the seq of the last event."""
+    for body in hub.active_bodies:
+        SupervisedRun.interrupt(hub, msgspec.json.decode(body, type=RunStatus))
+    return hub.next_seq - 1
 
 
 class Runner:
@@ -99,14 +106,6 @@ class Runner:
             "queued": states.count("queued"),
             "waiting": states.count("waiting"),
         }
-
-    def interrupt_stale(self) -> int:
-        """End the runs that a dead server left active; returns the seq of the last event."""
-        stale = self._hub.snapshot.active_bodies()
-        for body in stale:
-            status = msgspec.json.decode(body, type=RunStatus)
-            SupervisedRun.interrupt(self._hub, status)
-        return self._hub.next_seq - 1
 
     async def start(
         self,

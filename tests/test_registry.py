@@ -116,7 +116,7 @@ class TestOpening:
         assert first.id in registry
         assert "nope" not in registry
         assert 7 not in registry
-        assert registry.get(first.id) is first
+        assert registry.get(first.id) == first
         with pytest.raises(ProjectNotFound):
             registry.get("nope")
         assert registry.find(tmp_path) is None

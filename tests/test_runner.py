@@ -32,7 +32,7 @@ from aosui.events import FINAL_STATES, MASK
 from aosui.executors import Executors
 from aosui.hub import Hub
 from aosui.limits import Limits
-from aosui.runner import Runner, check_params
+from aosui.runner import Runner, check_params, interrupt_stale
 
 from .bench import bench
 from .support import FaultyLog, Gate, Scripted, eventually
@@ -490,12 +490,12 @@ class TestStopping:
             await hub.open()
             runner = Runner(hub, Executors({}), Limits())
             log.refusing = False
-            await hub.committed(runner.interrupt_stale())
+            await hub.committed(interrupt_stale(hub))
             for run_id in run_ids:
                 status = await runner.status(run_id)
                 assert (status.state, status.questions) == ("interrupted", ())
                 assert status.ended_at is not None
-            assert runner.interrupt_stale() == hub.seq
+            assert interrupt_stale(hub) == hub.seq
             outcomes = [json.loads(entry).get("outcome") for entry in await hub.read(0, 100, 10**9)]
             assert outcomes.count("cancelled") == 1
         await hub.close()

@@ -18,25 +18,37 @@ FINAL_RUNS = 20
 
 
 @define
-class _ProjectLog:
-    epoch: str = Factory(new_epoch)
-    seq: int = 0
+class _Kept:
+    """What a project has said."""
+
     entries: list[bytes] = Factory(list)
     size: int = 0
     runs: dict[str, StoredRun] = Factory(dict)
     ended: dict[str, None] = Factory(dict)
     requests: dict[str, tuple[float, bytes]] = Factory(dict)
     checkpoints: dict[str, bytes] = Factory(dict)
+
+
+NOTHING = _Kept()
+"""What every project has kept that has said nothing yet; never changed."""
+
+
+@define
+class _ProjectLog:
+    epoch: str = Factory(new_epoch)
+    seq: int = 0
+    kept: _Kept = NOTHING
     deliver: Deliver | None = None
 
     @property
     def first_seq(self) -> int:
-        return self.seq - len(self.entries) + 1
+        return self.seq - len(self.kept.entries) + 1
 
     @property
     def position(self) -> Position:
-        final = [self.runs[run_id] for run_id in islice(reversed(self.ended), FINAL_RUNS)]
-        active = [run for run in self.runs.values() if not run.final]
+        kept = self.kept
+        final = [kept.runs[run_id] for run_id in islice(reversed(kept.ended), FINAL_RUNS)]
+        active = [run for run in kept.runs.values() if not run.final]
         return Position(self.epoch, self.first_seq, self.seq, (*reversed(final), *active))
 
 
@@ -80,18 +92,21 @@ class MemoryLog:
             raise KeyError(project_id)
         if after != log.seq:
             held = len(entries)
-            if held and after + held == log.seq and log.entries[-held:] == list(entries):
+            if held and after + held == log.seq and log.kept.entries[-held:] == list(entries):
                 return log.first_seq
             raise LogConflict(log.position)
-        log.entries.extend(entries)
+        if log.kept is NOTHING:
+            log.kept = _Kept()
+        kept = log.kept
+        kept.entries.extend(entries)
         log.seq += len(entries)
-        log.size += sum(map(len, entries))
-        if log.size > self.kept_bytes:
-            self._drop_entries(log, len(entries))
-        self._keep_runs(log, runs)
-        log.checkpoints.update(checkpoints)
+        kept.size += sum(map(len, entries))
+        if kept.size > self.kept_bytes:
+            self._drop_entries(kept, len(entries))
+        self._keep_runs(kept, runs)
+        kept.checkpoints.update(checkpoints)
         if requests:
-            self._remember(log, requests)
+            self._remember(kept, requests)
         if entries:
             log.deliver(entries, runs, log.first_seq)
         return log.first_seq
@@ -103,14 +118,14 @@ class MemoryLog:
         start = after + 1 - log.first_seq
         if start < 0:
             raise NotKept(log.first_seq)
-        found = log.entries[start : start + limit]
+        found = log.kept.entries[start : start + limit]
         return found[: max(1, bisect_right([*accumulate(map(len, found))], max_bytes))]
 
     async def run(self, project_id: str, run_id: str) -> StoredRun | None:
-        return self._projects[project_id].runs.get(run_id)
+        return self._projects[project_id].kept.runs.get(run_id)
 
     async def runs(self, project_id: str, before: str | None, limit: int) -> Sequence[StoredRun]:
-        newest_first = reversed(self._projects[project_id].runs.values())
+        newest_first = reversed(self._projects[project_id].kept.runs.values())
         if before is not None:
             for run in newest_first:
                 if run.run_id == before:
@@ -118,11 +133,11 @@ class MemoryLog:
         return list(islice(newest_first, limit))
 
     async def request(self, project_id: str, request_id: str) -> bytes | None:
-        found = self._projects[project_id].requests.get(request_id)
+        found = self._projects[project_id].kept.requests.get(request_id)
         return found[1] if found else None
 
     async def checkpoint(self, project_id: str, run_id: str) -> bytes | None:
-        return self._projects[project_id].checkpoints.get(run_id)
+        return self._projects[project_id].kept.checkpoints.get(run_id)
 
     async def release(self, project_id: str) -> None:
         if project_id in self._projects:
@@ -135,30 +150,30 @@ class MemoryLog:
         for log in self._projects.values():
             log.deliver = None
 
-    def _drop_entries(self, log: _ProjectLog, newest: int) -> None:
+    def _drop_entries(self, kept: _Kept, newest: int) -> None:
         # More at once than it takes: moving the rest of a list is too dear for every append.
         wanted = self.kept_bytes - self.kept_bytes // 64
         drop = 0
-        while log.size > wanted and drop < len(log.entries) - newest:
-            log.size -= len(log.entries[drop])
+        while kept.size > wanted and drop < len(kept.entries) - newest:
+            kept.size -= len(kept.entries[drop])
             drop += 1
-        del log.entries[:drop]
+        del kept.entries[:drop]
 
-    def _keep_runs(self, log: _ProjectLog, runs: Sequence[StoredRun]) -> None:
+    def _keep_runs(self, kept: _Kept, runs: Sequence[StoredRun]) -> None:
         for run in runs:
-            log.runs[run.run_id] = run
+            kept.runs[run.run_id] = run
             if run.final:
-                log.ended.setdefault(run.run_id)
-        while len(log.ended) > self.kept_runs:
-            oldest = next(iter(log.ended))
-            del log.ended[oldest], log.runs[oldest]
-            log.checkpoints.pop(oldest, None)
+                kept.ended.setdefault(run.run_id)
+        while len(kept.ended) > self.kept_runs:
+            oldest = next(iter(kept.ended))
+            del kept.ended[oldest], kept.runs[oldest]
+            kept.checkpoints.pop(oldest, None)
 
-    def _remember(self, log: _ProjectLog, requests: Mapping[str, bytes]) -> None:
+    def _remember(self, kept: _Kept, requests: Mapping[str, bytes]) -> None:
         now = time.monotonic()
-        log.requests.update({request_id: (now, body) for request_id, body in requests.items()})
-        while log.requests:
-            oldest = next(iter(log.requests))
-            if now - log.requests[oldest][0] <= self.request_seconds:
+        kept.requests.update({request_id: (now, body) for request_id, body in requests.items()})
+        while kept.requests:
+            oldest = next(iter(kept.requests))
+            if now - kept.requests[oldest][0] <= self.request_seconds:
                 break
-            del log.requests[oldest]
+            del kept.requests[oldest]

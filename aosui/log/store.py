@@ -126,12 +126,12 @@ class Writer:
 
     def open(self, project_id: str) -> Position:
         """Return where a project stands; it is new when the log does not know it."""
-        head = self._head(project_id)
+        head = self._heads.get(project_id) or self._stored_head(project_id)
         if head is None:
             self._execute(
                 "INSERT INTO project (project_id, epoch) VALUES (?, ?)", (project_id, new_epoch())
             )
-            head = self._head(project_id)
+            head = self._stored_head(project_id)
             assert head is not None
         return self._position(head)
 
@@ -189,16 +189,20 @@ class Writer:
         return True
 
     def _head(self, project_id: str) -> _Head | None:
+        """Return where a project stands, and remember it: somebody writes."""
         head = self._heads.get(project_id)
         if head is None:
-            row = self._execute(HEAD, (project_id,)).fetchone()
-            if row is None:
-                return None
-            number, epoch, seq, end, first_seq, start = row
-            head = self._heads[project_id] = _Head(
-                number, epoch, seq or 0, end or 0, first_seq or 1, start or 0
-            )
+            head = self._stored_head(project_id)
+            if head is not None:
+                self._heads[project_id] = head
         return head
+
+    def _stored_head(self, project_id: str) -> _Head | None:
+        row = self._execute(HEAD, (project_id,)).fetchone()
+        if row is None:
+            return None
+        number, epoch, seq, end, first_seq, start = row
+        return _Head(number, epoch, seq or 0, end or 0, first_seq or 1, start or 0)
 
     def _position(self, head: _Head) -> Position:
         rows = self._execute(POSITION_RUNS, {"project": head.id})
