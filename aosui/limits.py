@@ -43,7 +43,7 @@ class Limits:
 
     outbox_events: int = 4096
     """Events of a project that the log has not accepted yet: past it, executors wait."""
-    outbox_bytes: int = 512 * KIB
+    outbox_bytes: int = 128 * KIB
     """The same in bytes."""
     commit_seconds: float = 5.0
     """What a request waits for its events to be in the log before `logUnavailable`."""

@@ -22,6 +22,7 @@ CASES: Mapping[str, Callable[[int, bool], Found]] = {
     "latency": delivery.latency,
     "fairness": delivery.fairness,
     "beside": standing.beside,
+    "capacity": standing.capacity,
     "storm": standing.storm,
     "memory": standing.memory,
     "start": standing.start,

@@ -62,7 +62,12 @@ class Got:
 
 
 class Client:
-    """`connections` WebSocket connections to a server, each of which gets `expect` messages."""
+    """
+    `connections` WebSocket connections to a server, each of which gets `expect` messages.
+
+    `warm` messages before them are not counted. `paths` are more paths, taken in turn with the
+    dialect's.
+    """
 
     def __init__(
         self,
@@ -70,8 +75,10 @@ class Client:
         dialect: Dialect,
         connections: int,
         *,
+        warm: int = 0,
         expect: int = 0,
         together: int = 64,
+        paths: Sequence[str] = (),
     ) -> None:
         self._connections = connections
         self._expect = expect
@@ -83,7 +90,8 @@ class Client:
                 dialect.path,
                 str(connections),
                 *dialect.words(),
-                *("--expect", str(expect), "--together", str(together)),
+                *("--warm", str(warm), "--expect", str(expect), "--together", str(together)),
+                *(word for path in paths for word in ("--path", path)),
             ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -96,6 +104,12 @@ class Client:
         if not line.startswith("ready "):
             raise NotDelivered(f"the client could not connect: {line.strip()}")
         return float(json.loads(line[6:])["seconds"])
+
+    def warm(self) -> None:
+        """Wait until every connection has its `warm` messages."""
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != b"warm\n":
+            raise NotDelivered("not everybody got the first messages")
 
     def got(self) -> Got:
         """Wait for all messages; raises `NotDelivered` unless every connection got every one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -22,7 +24,7 @@ def work(mode: str, viewers: int, *, slow: bool) -> Work:
     """Choose how many events make a measure of a fraction of a second."""
     if mode == "lone":
         # Farther apart than any server takes for one.
-        return Work(mode, viewers, 8 if viewers > 100 else 30, 60 if viewers > 100 else 10)
+        return Work(mode, viewers, 30, 60 if viewers > 100 else 10, warm=3)
     if slow:
         return Work(mode, viewers, {1: 5000, 30: 1000, 100: 200}.get(viewers, 25))
     return Work(mode, viewers, {1: 50_000, 30: 20_000, 100: 10_000}.get(viewers, 3000))
@@ -131,21 +133,44 @@ def channel(rounds: int, quick: bool) -> Found:
                 values[f"{name} rate"] = measure.events_per_second
             return values
 
-    samples = interleaved(rounds, {log: partial(once, log) for log in LOGS})
+    def reference() -> dict[str, float]:
+        with PeerUnderLoad(REFERENCE) as server:
+            measure = server.measure(Work("turn", 1, count // 40))
+            return {"turn cpu": measure.per_event, "turn rate": measure.events_per_second}
+
+    def turns() -> dict[str, float]:
+        began = time.process_time()
+        asyncio.run(take_turns(count // 4))
+        seconds = time.process_time() - began
+        return {"turn cpu": seconds / (count // 4) * 1e6, "turn rate": count // 4 / seconds}
+
+    measures: dict[str, Callable[[], dict[str, float]]] = {
+        f"{log} log": partial(once, log) for log in LOGS
+    }
+    measures |= {REFERENCE.name: reference, "an empty turn of asyncio's loop": turns}
+    samples = interleaved(rounds, measures)
+    names = {"flood": ", flood", "turn": ", yields after each"}
     found = Found()
     rows = [
         [
-            f"{log} log, {'flood' if name == 'flood' else 'yields after each'}",
-            found.add(f"{log}: {name} cpu", values[f"{name} cpu"]).text(),
-            found.add(f"{log}: {name} rate", values[f"{name} rate"]).text(),
+            f"{server}{names[name] if server.endswith(' log') else ''}",
+            found.add(f"{server}: {name} cpu", values[f"{name} cpu"]).text(),
+            found.add(f"{server}: {name} rate", values[f"{name} rate"]).text(),
         ]
-        for log, values in samples.items()
+        for server, values in samples.items()
         for name in works
+        if f"{name} cpu" in values
     ]
     found.tables.append(
         Table("From `channel.output` to one viewer", ["", "µs of CPU an event", "events/s"], rows)
     )
     return found
+
+
+async def take_turns(count: int) -> None:
+    """Do nothing but give the loop its turn."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def latency(rounds: int, quick: bool) -> Found:

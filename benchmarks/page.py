@@ -64,6 +64,32 @@ def _draw(kept: Mapping[str, Any]) -> None:
                 f"{title} to 1,000 viewers: CPU of the server a delivery", "µs", values, OURS
             )
             (PICTURES / f"peers-{mode}.svg").write_text(picture)
+    if "capacity" in kept:
+        shares = [
+            (float(name.split()[1]), statistics.median(values) * 100)
+            for name, values in kept["capacity"]["samples"].items()
+            if name.startswith("share ")
+        ]
+        picture = lines(
+            "Projects with ten lines a second each, 3 viewers each: what the server needs",
+            "projects",
+            "% of a core",
+            {"aosui, SQLite log": shares},
+        )
+        (PICTURES / "capacity.svg").write_text(picture)
+    if "start" in kept:
+        kept_mib = {
+            name.split()[0]: statistics.median(values)
+            for name, values in kept["start"]["samples"].items()
+            if name.endswith("seconds")
+        }
+        picture = bars(
+            "aosui serve: until it answers, by what its log keeps",
+            "s",
+            {f"{size} MiB": seconds for size, seconds in kept_mib.items()},
+            (),
+        )
+        (PICTURES / "start.svg").write_text(picture)
     if "fan-out" in kept:
         samples = kept["fan-out"]["samples"]
         series: dict[str, list[tuple[float, float]]] = {}

@@ -9,7 +9,8 @@ It prints `port N` and `projects ID...`, and obeys lines from stdin, each answer
     go                             lets all armed runs speak
     waiting COUNT                  starts COUNT runs that wait
     projects COUNT                 opens COUNT projects more
-    busy COUNT                     as many more, in which something is said a hundred times a second
+    busy COUNT GAP                 as many more, in which something is said each GAP ms; their ids
+                                   come with `done`
 """
 
 from __future__ import annotations
@@ -122,10 +123,10 @@ class Benched:
         )
         while line := await lines.readline():
             words = line.decode().split()
-            await self._do(*words)
-            print("done", flush=True)
+            print("done", *await self._do(*words), flush=True)
 
-    async def _do(self, verb: str, *more: str) -> None:
+    async def _do(self, verb: str, *more: str) -> Sequence[str]:
+        busy: list[str] = []
         match verb, *more:
             case "arm", mode, count, gap, *project:
                 self._load.gate.clear()
@@ -142,12 +143,16 @@ class Benched:
                 for _ in range(int(count)):
                     await self._open()
                 gc.collect()
-            case "busy", count:
-                for _ in range(int(count)):
-                    await self._start("lone", await self._open(), count=1_000_000, gap=10)
+            case "busy", count, gap:
                 self._load.gate.set()
+                for _ in range(int(count)):
+                    busy.append(await self._open())
+                    await self._start("lone", busy[-1], count=1_000_000, gap=int(gap))
+                    # Not all at the same moment.
+                    await asyncio.sleep(int(gap) / 1000 / int(count))
             case _:
                 raise ValueError(verb)
+        return busy
 
     async def _open(self) -> str:
         self._opened += 1

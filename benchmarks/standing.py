@@ -16,10 +16,11 @@ from urllib.request import urlopen
 
 from aosui import SqliteLog
 from benchmarks.client import Client
+from benchmarks.peers import PEERS, Peer, install
 from benchmarks.tables import Found, Table, interleaved
-from benchmarks.target import Product, Work
+from benchmarks.target import PeerUnderLoad, Product, Work
 
-__all__ = ["beside", "imports", "memory", "start", "storm"]
+__all__ = ["beside", "capacity", "imports", "memory", "start", "storm"]
 
 MIB = 1024 * 1024
 
@@ -40,7 +41,7 @@ def beside(rounds: int, quick: bool) -> Found:
                     samples[name].setdefault(kind, []).append(cost)
     shares = []
     with Product("SQLite") as server:
-        server.server.ask(f"busy {busy}")
+        server.server.ask(f"busy {busy} 10")
         for _ in range(rounds):
             before, began = server.server.cpu(), time.monotonic()
             time.sleep(0.5)
@@ -67,9 +68,68 @@ def beside(rounds: int, quick: bool) -> Found:
     return found
 
 
+def capacity(rounds: int, quick: bool) -> Found:
+    """More and more projects in which something goes on, each said ten lines a second."""
+    sizes, viewers, seconds = ((2, 4), 3, 0.5) if quick else ((50, 100, 200, 400), 3, 4.0)
+
+    def once(projects: int) -> dict[str, float]:
+        with Product("SQLite") as server:
+            first, *others = server.server.ask(f"busy {projects} 100").split()
+            with Client(
+                server.server.port,
+                server.dialect_of(first),
+                projects * viewers,
+                paths=[server.dialect_of(other).path for other in others],
+            ) as client:
+                client.ready()
+                time.sleep(0.5)
+                before, began = server.server.cpu(), time.monotonic()
+                time.sleep(seconds)
+                share = (server.server.cpu() - before) / (time.monotonic() - began)
+                got = client.stop()
+        return {
+            "deliveries": got.messages / got.seconds,
+            "share": share,
+            "p50": got.p50,
+            "p99": got.p99,
+        }
+
+    samples = interleaved(rounds, {size: partial(once, size) for size in sizes})
+    found = Found()
+    rows = []
+    for size, values in samples.items():
+        figures = {name: found.add(f"{name} {size}", values[name]) for name in values}
+        rows.append(
+            [
+                f"{size:,} projects",
+                figures["deliveries"].text(),
+                figures["share"].text(100),
+                figures["p50"].text(1000),
+                figures["p99"].text(1000),
+            ]
+        )
+    found.tables.append(
+        Table(
+            f"Projects that are said ten lines a second each, {viewers} viewers each, SQLite log",
+            ["", "deliveries/s", "% of a core", "p50, ms", "p99, ms"],
+            rows,
+        )
+    )
+    return found
+
+
 def storm(rounds: int, quick: bool) -> Found:
     """A thousand viewers reconnect at once to a project with 100 runs."""
     viewers, runs = (20, 5) if quick else (1000, 100)
+
+    def handshakes(peer: Peer) -> dict[str, float]:
+        with PeerUnderLoad(peer) as server:
+            before = server.server.cpu()
+            with Client(server.server.port, server.dialect, viewers, together=viewers) as client:
+                seconds = client.ready()
+                cpu = server.server.cpu() - before
+                client.stop()
+        return {"cpu": cpu, "seconds": seconds}
 
     def once(*, live: bool) -> dict[str, float]:
         with Product("SQLite") as server:
@@ -85,11 +145,17 @@ def storm(rounds: int, quick: bool) -> Found:
                 client.stop()
             return {"cpu": cpu, "seconds": seconds}
 
-    samples = interleaved(rounds, {live: partial(once, live=live) for live in (False, True)})
+    measures = {
+        "quiet": partial(once, live=False),
+        "beside 100 events/s": partial(once, live=True),
+    }
+    [bare] = [peer for peer in PEERS if peer.program == "aiohttp_loop"]
+    if not quick and not install([bare]):
+        measures["aiohttp alone, no snapshot"] = partial(handshakes, bare)
+    samples = interleaved(rounds, measures)
     found = Found()
     rows = []
-    for live, values in samples.items():
-        name = "beside 100 events/s" if live else "quiet"
+    for name, values in samples.items():
         rows.append(
             [
                 name,
@@ -224,7 +290,9 @@ def imports(rounds: int, quick: bool) -> Found:
     programs = {
         "nothing": "pass",
         "`import aosui`": "import aosui",
+        "of that, asyncio, attrs and msgspec": "import asyncio, attrs, msgspec",
         "`aosui.setup`, the server": "import aosui; aosui.setup",
+        "of that, `aiohttp.web`": "import aiohttp.web",
     }
 
     def once(program: str) -> dict[str, float]:

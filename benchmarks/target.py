@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from benchmarks.client import Client, Dialect, Got
 from benchmarks.peers import Peer
@@ -19,12 +19,17 @@ __all__ = ["Measured", "PeerUnderLoad", "Product", "Target", "Work"]
 
 @frozen
 class Work:
-    """`count` events to `viewers` viewers: `lone` each `gap` ms, one a `turn`, or a `flood`."""
+    """
+    `count` events to `viewers` viewers: `lone` each `gap` ms, one a `turn`, or a `flood`.
+
+    `warm` events before them are not measured: the first write to a socket is dearer than others.
+    """
 
     mode: str
     viewers: int
     count: int
     gap: int = 0
+    warm: int = 0
 
 
 @frozen
@@ -53,8 +58,15 @@ class Target:
 
     def measure(self, work: Work) -> Measured:
         """Deliver, and check that everything arrived; raises `NotDelivered`."""
-        with Client(self.server.port, self.dialect, work.viewers, expect=work.count) as client:
+        with Client(
+            self.server.port, self.dialect, work.viewers, warm=work.warm, expect=work.count
+        ) as client:
             client.ready()
+            if work.warm:
+                warm = evolve(work, count=work.warm)
+                self.prepare(warm)
+                self.go(warm)
+                client.warm()
             self.prepare(work)
             before = self.server.cpu()
             self.go(work)

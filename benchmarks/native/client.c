@@ -2,11 +2,13 @@
  * The load client: WebSocket connections on one epoll, which count and check what they are sent.
  *
  *   client PORT PATH CONNECTIONS [--subprotocol S] [--hello TEXT]... [--ready TEXT]
- *          [--expect N] [--together N] [--many]
+ *          [--warm N] [--expect N] [--together N] [--many] [--path PATH]...
  *
  * A connection is ready when a frame has TEXT in it (without --ready: after the 101). When all are,
- * a line `ready {...}` is printed. It ends when every connection has N messages, on a line from
- * stdin, or after 20 s without anything, and prints a line of JSON.
+ * a line `ready {...}` is printed. With --warm, the first N messages of each connection are not
+ * counted, and a line `warm` is printed when all have them. It ends when every connection has N
+ * messages more, on a line from stdin, or after 20 s without anything, and prints a line of JSON.
+ * With --path, connections take the paths in turn.
  *
  * A message is the JSON text of a `run.output`; the seqs of a connection must have no gap. Text that
  * begins with `@` and 19 digits is the time at which it was said (CLOCK_MONOTONIC, ns). With --many
@@ -31,6 +33,7 @@
 #define MESSAGE "{\"type\":\"run.output\""
 #define SNAPSHOT "{\"type\":\"snapshot\""
 #define MAX_LATENCIES (4 * 1024 * 1024)
+#define MAX_PATHS 1024
 
 struct connection {
     int fd;
@@ -43,9 +46,9 @@ struct connection {
 };
 
 static struct connection *all;
-static int wanted, opened, ready, complete, closed_early, epoll_fd, port, many, hellos;
-static long expect_messages, messages, frames, bytes, broken, reads, latencies;
-static const char *path, *subprotocol, *ready_text, *hello[8];
+static int wanted, opened, ready, warmed, complete, closed_early, epoll_fd, port, many, hellos, paths;
+static long warm_messages, expect_messages, messages, frames, bytes, broken, reads, latencies;
+static const char *path[MAX_PATHS], *subprotocol, *ready_text, *hello[8];
 static uint32_t *latency;
 static uint8_t *buffer;
 
@@ -100,7 +103,7 @@ static void ask(struct connection *c) {
                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nOrigin: http://127.0.0.1:%d\r\n"
                         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s%s%s\r\n",
-                        path, port, port, subprotocol ? "Sec-WebSocket-Protocol: " : "",
+                        path[(c - all) % paths], port, port, subprotocol ? "Sec-WebSocket-Protocol: " : "",
                         subprotocol ? subprotocol : "", subprotocol ? "\r\n" : "");
     send_all(c->fd, request, size);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
@@ -148,7 +151,9 @@ static const uint8_t *take_message(struct connection *c, const uint8_t *p, const
     if (c->last_seq && value != c->last_seq + 1) broken++;
     c->last_seq = value;
     messages++;
-    if (++c->messages == expect_messages) complete++;
+    c->messages++;
+    if (warm_messages && c->messages == warm_messages) warmed++;
+    if (c->messages == warm_messages + expect_messages) complete++;
     if (*text == '@' && latencies < MAX_LATENCIES) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
@@ -229,10 +234,10 @@ static int by_size(const void *a, const void *b) {
 }
 
 int main(int count, char **words) {
-    int together = 64, announced = 0;
+    int together = 64, announced = 0, warming;
     if (count < 4) return 2;
     port = atoi(words[1]);
-    path = words[2];
+    path[paths++] = words[2];
     wanted = atoi(words[3]);
     for (int i = 4; i < count; i++) {
         if (!strcmp(words[i], "--many")) many = 1;
@@ -240,6 +245,8 @@ int main(int count, char **words) {
         else if (!strcmp(words[i], "--subprotocol")) subprotocol = words[++i];
         else if (!strcmp(words[i], "--hello")) hello[hellos++] = words[++i];
         else if (!strcmp(words[i], "--ready")) ready_text = words[++i];
+        else if (!strcmp(words[i], "--path") && paths < MAX_PATHS) path[paths++] = words[++i];
+        else if (!strcmp(words[i], "--warm")) warm_messages = atol(words[++i]);
         else if (!strcmp(words[i], "--expect")) expect_messages = atol(words[++i]);
         else if (!strcmp(words[i], "--together")) together = atoi(words[++i]);
         else return 2;
@@ -252,6 +259,7 @@ int main(int count, char **words) {
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, 0, &in);
     double began = now(CLOCK_MONOTONIC), busy = 0, first = 0, last = 0;
     while (opened < wanted && opened < together) open_next();
+    warming = warm_messages > 0;
     for (int stopped = 0; !stopped && !(expect_messages && complete == wanted);) {
         if (!announced && ready == wanted) {
             announced = 1;
@@ -260,6 +268,16 @@ int main(int count, char **words) {
             fflush(stdout);
             busy = now(CLOCK_PROCESS_CPUTIME_ID);
             bytes = reads = frames = 0;
+        }
+        if (warming && warmed == wanted) {
+            warming = 0;
+            printf("warm\n");
+            fflush(stdout);
+            busy = now(CLOCK_PROCESS_CPUTIME_ID);
+            first = last = 0;
+            messages = latencies = bytes = reads = frames = 0;
+            /* What comes next is another run's: its seqs begin anew. */
+            for (int i = 0; i < wanted; i++) all[i].last_seq = 0;
         }
         long before = messages;
         int n = epoll_wait(epoll_fd, events, 256, 20000);
