@@ -129,6 +129,7 @@ class WebSocketDoor:
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, registry.limits.send_buffer_bytes)
+        plain = sock is not None and transport.get_extra_info("sslcontext") is None
         connection = Connection(
             str(uuid.uuid4()),
             opened.hub,
@@ -138,6 +139,7 @@ class WebSocketDoor:
             client_id=ticket.client_id,
             user=user,
             on_close=partial(self._close_later, ws, transport),
+            descriptor=sock.fileno() if plain else None,
         )
         registry.connect(opened, connection)
         try:

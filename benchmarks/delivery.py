@@ -31,9 +31,19 @@ def work(mode: str, viewers: int, *, slow: bool) -> Work:
 
 
 def measured(target: Callable[[], Target], works: Sequence[Work]) -> dict[str, float]:
-    """Measure work after work on a fresh server: µs of CPU a delivery."""
+    """
+    Measure work after work on a fresh server.
+
+    Returns µs of CPU a delivery, and as `client …` the share of the time that the client was busy.
+    """
+    values: dict[str, float] = {}
     with target() as server:
-        return {f"{one.mode} {one.viewers}": server.measure(one).per_delivery for one in works}
+        for one in works:
+            measure = server.measure(one)
+            column = f"{one.mode} {one.viewers}"
+            values[column] = measure.per_delivery
+            values[f"client {column}"] = measure.got.cpu / max(measure.got.seconds, 1e-6)
+    return values
 
 
 def fan_out(rounds: int, quick: bool) -> Found:
@@ -71,6 +81,19 @@ def fan_out(rounds: int, quick: bool) -> Found:
             ["", *targets, *(f"{log} / C" for log in LOGS)],
             rows,
         )
+    )
+    busy = [
+        [
+            f"{count:,} viewers",
+            *(
+                found.add(f"{name}: client {count}", values[f"client flood {count}"]).text(100)
+                for name, values in samples.items()
+            ),
+        ]
+        for count in viewers
+    ]
+    found.tables.append(
+        Table("% of the time in which the load client was busy, saturated", ["", *targets], busy)
     )
     return found
 

@@ -32,7 +32,7 @@ class Pipe:
     broken: bool = False
     aborted: bool = False
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: bytes | memoryview, /) -> None:
         if self.broken:
             raise RuntimeError("a bug in a transport")
         self.data += data
