@@ -167,7 +167,7 @@ class Api:
     async def close(self, request: web.Request) -> web.Response:
         opened = await self._opened(request, "close")
         await self._registry.close(
-            opened.project.id,
+            opened.hub.project_id,
             cancel=_flag(request, "cancel"),
             forget=_flag(request, "forget"),
         )
@@ -239,7 +239,7 @@ class Api:
         self, request: web.Request, kind: type[Request], *, status: int = 200
     ) -> web.Response:
         opened = await self._project_of(request)
-        user = await authorized(self._authorize, request, ACTIONS[kind], opened.project.id)
+        user = await authorized(self._authorize, request, ACTIONS[kind], opened.hub.project_id)
         body = await self._body(request)
         path = {"project_id": "projectId", "run_id": "runId", "question_id": "questionId"}
         for name, field in path.items():
@@ -295,7 +295,7 @@ class Api:
 
     async def _opened(self, request: web.Request, action: Action) -> OpenProject:
         opened = await self._project_of(request)
-        await authorized(self._authorize, request, action, opened.project.id)
+        await authorized(self._authorize, request, action, opened.hub.project_id)
         return opened
 
     async def _body(self, request: web.Request) -> dict[str, Any]:

@@ -403,7 +403,7 @@ class ProjectRegistry:
                 logger.error(
                     "stopped before the log took everything",
                     code=LogUnavailable.code,
-                    project=opened.project.id,
+                    project=opened.hub.project_id,
                 )
         self._projects.clear()
         if self._sweeper is not None:

@@ -322,7 +322,7 @@ class _Reader:
         self._opened = opened
         self._authorize = authorize
         self._limits = limits
-        self._project_id = opened.project.id
+        self._project_id = opened.hub.project_id
         self._rate = _Rate(limits.requests_per_second, limits.request_burst)
         self._refusals: list[float] = []
         self._inputs_in_order = asyncio.Lock()
