@@ -18,7 +18,7 @@ from aosui import SqliteLog
 from benchmarks.client import Client
 from benchmarks.peers import PEERS, Peer, install
 from benchmarks.tables import Found, Table, interleaved
-from benchmarks.target import PeerUnderLoad, Product, Work
+from benchmarks.target import PeerUnderLoad, Product, Target, Work
 
 __all__ = ["beside", "capacity", "imports", "memory", "start", "storm"]
 
@@ -122,14 +122,17 @@ def storm(rounds: int, quick: bool) -> Found:
     """A thousand viewers reconnect at once to a project with 100 runs."""
     viewers, runs = (20, 5) if quick else (1000, 100)
 
+    def connect(target: Target) -> dict[str, float]:
+        before = target.server.cpu()
+        with Client(target.server.port, target.dialect, viewers, together=viewers) as client:
+            seconds = client.ready()
+            cpu = target.server.cpu() - before
+            client.stop()
+        return {"cpu": cpu, "seconds": seconds}
+
     def handshakes(peer: Peer) -> dict[str, float]:
         with PeerUnderLoad(peer) as server:
-            before = server.server.cpu()
-            with Client(server.server.port, server.dialect, viewers, together=viewers) as client:
-                seconds = client.ready()
-                cpu = server.server.cpu() - before
-                client.stop()
-        return {"cpu": cpu, "seconds": seconds}
+            return connect(server)
 
     def once(*, live: bool) -> dict[str, float]:
         with Product("SQLite") as server:
@@ -138,12 +141,7 @@ def storm(rounds: int, quick: bool) -> Found:
                 server.prepare(Work("lone", 0, 1_000_000, 10))
                 server.server.tell("go")
                 time.sleep(0.2)
-            before = server.server.cpu()
-            with Client(server.server.port, server.dialect, viewers, together=viewers) as client:
-                seconds = client.ready()
-                cpu = server.server.cpu() - before
-                client.stop()
-            return {"cpu": cpu, "seconds": seconds}
+            return connect(server)
 
     measures = {
         "quiet": partial(once, live=False),
