@@ -8,7 +8,6 @@ log, else a `gap` and a snapshot. Nothing is queued for a viewer but the frames 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -40,7 +39,10 @@ class Source(Protocol):
     """What a connection reads: one project's log as far as it was delivered."""
 
     project_id: str
-    ring: Ring
+
+    @property
+    def ring(self) -> Ring:
+        """The last flushes."""
 
     @property
     def seq(self) -> int:
@@ -145,7 +147,8 @@ class Connection:
     more may be written. `on_close(code)` closes the socket behind it with a close frame.
 
     `descriptor` is that of a socket that takes the bytes as they are; None where the transport does
-    something to them (TLS).
+    something to them (TLS). It is `ready` while this viewer stands at the head and nothing waits:
+    then the next flush may be written to it. Otherwise that is None, and `pump` must be called.
     """
 
     __slots__ = (
@@ -161,13 +164,14 @@ class Connection:
         "_snapshot_bytes",
         "_source",
         "_stalled_at",
-        "_transport",
         "client_id",
         "closing",
         "cursor",
         "id",
         "last_request_at",
+        "ready",
         "synced_at",
+        "transport",
         "user",
     )
 
@@ -192,8 +196,9 @@ class Connection:
         self.closing = False
         self.synced_at: float | None = None
         self.last_request_at = now
+        self.transport = transport
+        self.ready: int | None = None
         self._source = source
-        self._transport = transport
         self._laggards = laggards
         self._limits = limits
         self._on_close = on_close
@@ -243,12 +248,15 @@ class Connection:
     def pump(self) -> None:
         """Write all that this viewer has not got and its transport takes."""
         source = self._source
+        self.ready = None
         while not self.closing and self._reading is None:
             while self._held and self._held[0][0] <= self.cursor:
                 self._write(self._held_frame())
             if self.cursor >= source.seq:
+                if not self.transport.get_write_buffer_size():
+                    self.ready = self._descriptor
                 return
-            if self._transport.get_write_buffer_size() > self._limits.high_water_bytes:
+            if self.transport.get_write_buffer_size() > self._limits.high_water_bytes:
                 if self not in self._laggards:
                     self._lag()
                 return
@@ -259,28 +267,10 @@ class Connection:
             self._write(found[1])
             self.cursor = found[0]
 
-    def push(self, start: int, end: int, data: bytes) -> None:
-        """Write the newest flush, the events `start + 1 … end`: `pump` for who is at the head."""
-        transport = self._transport
-        if (
-            self.cursor == start
-            and not self._held
-            and not self.closing
-            and self._reading is None
-            and not transport.get_write_buffer_size()
-            and not transport.is_closing()
-        ):
-            # Nothing waits in the transport, so it need not be asked: less of it has to be in the
-            # processor's caches for each of a thousand viewers.
-            try:
-                written = os.write(self._descriptor, data) if self._descriptor is not None else 0
-            except OSError:
-                written = 0  # it has no room, or is gone: the transport finds out
-            if written < len(data):
-                transport.write(memoryview(data)[written:])
-            self.cursor = end
-        else:
-            self.pump()
+    def buffer(self, rest: memoryview) -> None:
+        """Have the transport write what the socket did not take."""
+        self.ready = None
+        self.transport.write(rest)
 
     def heard(self) -> None:
         """Note that something came in."""
@@ -291,7 +281,7 @@ class Connection:
         """Ping who was quiet for long; abort who did not answer."""
         if self.closing:
             return
-        buffered = self._transport.get_write_buffer_size()
+        buffered = self.transport.get_write_buffer_size()
         self._note_progress(buffered, now)
         if self._ping_at is not None:
             if now - self._ping_at >= self._limits.pong_seconds:
@@ -300,13 +290,13 @@ class Connection:
         elif now - self._alive_at >= self._limits.ping_seconds:
             self._write(PING)
             self._ping_at = now
-            self._buffered = self._transport.get_write_buffer_size()
+            self._buffered = self.transport.get_write_buffer_size()
 
     def drained(self, now: float) -> bool:
         """Say whether a laggard can go on; abort it when nothing moved for long."""
         if self.closing:
             return True
-        buffered = self._transport.get_write_buffer_size()
+        buffered = self.transport.get_write_buffer_size()
         if buffered <= self._limits.low_water_bytes:
             return True
         self._note_progress(buffered, now)
@@ -321,21 +311,25 @@ class Connection:
             if error is not None:
                 fatal = control("error", self.project_id, error=error_info(error), fatal=True)
                 self._write(fatal)
-            self.closing = True
+            self._stop()
             self._on_close(code)
 
     def abort(self) -> None:
         """Drop the socket at once."""
-        self.closing = True
-        self._transport.abort()
+        self._stop()
+        self.transport.abort()
 
     def release(self) -> None:
         """Leave nothing behind: the socket is gone."""
-        self.closing = True
+        self._stop()
         self._held = ()
         self._laggards.discard(self)
         if self._reading is not None:
             self._reading.cancel()
+
+    def _stop(self) -> None:
+        self.closing = True
+        self.ready = None
 
     def _note_progress(self, buffered: int, now: float) -> None:
         if buffered < self._buffered:
@@ -344,8 +338,9 @@ class Connection:
         self._buffered = buffered
 
     def _write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(data)
+        self.ready = None
+        if not self.transport.is_closing():
+            self.transport.write(data)
 
     def _write_with_snapshot(self, before: bytes) -> None:
         snapshot = self._source.snapshot_frame()
@@ -355,7 +350,7 @@ class Connection:
     def _check_buffer(self) -> None:
         """Drop who asks on and on and reads nothing: only events wait for the transport."""
         room = self._limits.connection_bytes + self._snapshot_bytes
-        if self._transport.get_write_buffer_size() > room and not self.closing:
+        if self.transport.get_write_buffer_size() > room and not self.closing:
             logger.warning("viewer reads no replies", project=self.project_id, connection=self.id)
             self.abort()
 
@@ -368,7 +363,7 @@ class Connection:
         return control("synced", self.project_id, seq=self.cursor)
 
     def _lag(self) -> None:
-        self._buffered = self._transport.get_write_buffer_size()
+        self._buffered = self.transport.get_write_buffer_size()
         self._stalled_at = asyncio.get_running_loop().time()
         self._laggards.add(self)
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,6 +23,7 @@ from aosui.clock import timestamp
 from aosui.connection import Connection, Ring
 from aosui.errors import AosuiError, InternalError, LogUnavailable, ProjectClosed
 from aosui.events import Event, RunOutput, Stream
+from aosui.fanout import FanOut
 from aosui.frames import join_frames, text_frame
 from aosui.limits import Limits
 from aosui.log import EventLog, LogConflict, Position, StoredRun
@@ -39,13 +39,9 @@ WINDOW_SHARE = 4
 """While events keep coming, the window after a batch is this many times what the batch took."""
 MAX_REST_SECONDS = 0.02
 """After a fan-out comes a rest as long as it was, at most this, whatever waits: for the others."""
-SLICE_SECONDS = 0.001
-"""How long a fan-out goes on without giving the loop a turn."""
 RETRY_SECONDS = 0.02
 NO_RING = Ring(0)
-"""The ring of every hub without a connection."""
-NO_CONNECTIONS: dict[Connection, None] = {}
-"""The connections of every such hub; nothing is put into it."""
+"""The ring of every hub that nobody watches."""
 
 Build = Callable[[int, str], Event]
 """Builds an event from its seq and its time."""
@@ -62,41 +58,35 @@ class Hub:
     """
 
     __slots__ = (
-        "_again",
         "_began_at",
         "_closed",
         "_commits",
         "_drain",
+        "_fan_out",
         "_flight",
         "_frame",
         "_limits",
         "_log",
         "_name",
         "_outbox",
+        "_rest",
         "_rested_at",
         "_root",
         "_snapshot",
-        "_sweeping",
-        "_swept",
-        "_swept_in",
         "_timer",
         "_wait_for_room",
         "_window_ends_at",
-        "connections",
         "epoch",
         "first_seq",
         "full",
         "last_event_at",
         "next_seq",
         "project_id",
-        "ring",
         "seq",
     )
 
     def __init__(self, project: Project, log: EventLog, limits: Limits) -> None:
         self.project_id = project.id
-        self.connections = NO_CONNECTIONS
-        self.ring = NO_RING
         self.last_event_at = 0.0
         self.epoch = ""
         self.seq = 0
@@ -110,6 +100,7 @@ class Hub:
         self._snapshot: Snapshot | None = None
         self._outbox: _Batch | None = None
         self._flight: _Batch | None = None
+        self._fan_out: FanOut | None = None
         self._drain: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._began_at = 0.0
@@ -117,10 +108,7 @@ class Hub:
         self._window_ends_at = 0.0
         self._wait_for_room: tuple[asyncio.Future[None], ...] = ()
         self._commits: list[tuple[int, int, asyncio.Future[None]]] | None = None
-        self._sweeping: Iterator[Connection] | None = None
-        self._swept: asyncio.Future[None] | None = None
-        self._swept_in = 0.0
-        self._again = False
+        self._rest = 0.0
         self._frame: bytes | None = None
         self._closed = False
 
@@ -302,18 +290,29 @@ class Hub:
 
     # -- connections
 
+    @property
+    def connections(self) -> Collection[Connection]:
+        """Who watches."""
+        return self._fan_out.connections if self._fan_out is not None else ()
+
+    @property
+    def ring(self) -> Ring:
+        """The last flushes; empty when nobody watches."""
+        return self._fan_out.ring if self._fan_out is not None else NO_RING
+
     def connect(self, connection: Connection) -> None:
         """Deliver to a connection from now on."""
-        if not self.connections:
-            self.connections, self.ring = {}, Ring(self._limits.ring_bytes)
-        self.connections[connection] = None
+        if self._fan_out is None:
+            self._fan_out = FanOut(self._limits.ring_bytes)
+        self._fan_out.connections[connection] = None
 
     def disconnect(self, connection: Connection) -> None:
         """Forget a connection; nothing of it is left."""
-        self.connections.pop(connection, None)
         connection.release()
-        if not self.connections:
-            self.connections, self.ring = NO_CONNECTIONS, NO_RING
+        if self._fan_out is not None:
+            self._fan_out.connections.pop(connection, None)
+            if not self._fan_out.connections:
+                self._fan_out = None
 
     def close_connections(self, code: CloseCode, error: AosuiError | None = None) -> None:
         """Close every connection with a code, saying why with `error`."""
@@ -384,9 +383,9 @@ class Hub:
         except LogConflict as conflict:
             await self._start_over(conflict)
         self._flight = None
-        if self._sweeping is not None:
-            self._swept = asyncio.get_running_loop().create_future()
-            await self._swept
+        if fan_out := self._fan_out:
+            await fan_out.written()
+            self._rest, fan_out.seconds = min(fan_out.seconds, MAX_REST_SECONDS), 0.0
 
     async def _append(self, batch: _Batch) -> None:
         delay = RETRY_SECONDS
@@ -424,9 +423,9 @@ class Hub:
         window = min(
             max((now - self._began_at) * WINDOW_SHARE, MIN_WINDOW_SECONDS), MAX_WINDOW_SECONDS
         )
-        self._rested_at = now + min(self._swept_in, MAX_REST_SECONDS)
+        self._rested_at = now + self._rest
         self._window_ends_at = max(self._rested_at, now + window)
-        self._swept_in = 0.0
+        self._rest = 0.0
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error(
                 "the drain died", code=AosuiError.code, project=self.project_id, exc_info=error
@@ -491,41 +490,8 @@ class Hub:
             future = heapq.heappop(self._commits)[2]
             if not future.done():
                 future.set_result(None)
-        if self.connections:
-            frames = join_frames(entries)
-            self.ring.add(start, end, frames)
-            if self._sweeping is None:
-                self._sweep(iter(tuple(self.connections)), start, end, frames)
-            else:
-                self._again = True
-
-    def _sweep(
-        self, connections: Iterator[Connection], start: int, end: int, frames: bytes
-    ) -> None:
-        """Write to connections for one slice of time, the rest in a later turn of the loop."""
-        clock = time.perf_counter
-        began = clock()
-        until = began + SLICE_SECONDS
-        self._sweeping = connections
-        for connection in connections:
-            try:
-                connection.push(start, end, frames)
-            except Exception:
-                logger.exception("a connection failed", code="internal", project=self.project_id)
-                connection.abort()
-            if clock() > until:
-                self._swept_in += clock() - began
-                asyncio.get_running_loop().call_soon(self._sweep, connections, start, end, frames)
-                return
-        self._swept_in += clock() - began
-        self._sweeping = None
-        if self._again:
-            self._again = False
-            self._sweep(iter(tuple(self.connections)), start, end, frames)
-        elif self._swept is not None:
-            if not self._swept.done():
-                self._swept.set_result(None)
-            self._swept = None
+        if self._fan_out is not None:
+            self._fan_out.write(start, end, join_frames(entries))
 
 
 class _Batch:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -466,53 +464,6 @@ async def watch(acts: list[tuple[str, int]], ring_bytes: int, high_water: int) -
     await eventually(lambda: (got + pipe.seqs())[-1:] == [head] or head == 0)
     assert got + pipe.seqs() == list(range(1, head + 1))
     await line.hub.close()
-
-
-class TestTheSocketItself:
-    async def test_takes_a_flush_past_the_transport(self) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            line = await make_line()
-            connection, pipe = line.connect(descriptor=ours.fileno())
-            before = len(pipe.got)
-            await line.settle(1)
-            assert json.loads(parse(theirs.recv(65536))[0][1])["seq"] == connection.cursor == 1
-            assert len(pipe.got) == before
-            await line.hub.close()
-
-    async def test_leaves_what_it_has_no_room_for_to_the_transport(self) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            ours.setblocking(False)
-            line = await make_line()
-            connection, pipe = line.connect(fast=False, descriptor=ours.fileno())
-            pipe.read()
-            behind = len(pipe.got)
-            while not pipe.buffer:
-                await line.settle(1, 60_000)
-            await line.settle(2, 60_000)  # nothing goes past what waits
-            theirs.setblocking(False)
-            got = bytearray()
-            with suppress(BlockingIOError):
-                while True:
-                    got += theirs.recv(1 << 20)
-            pipe.read()
-            await eventually(lambda: connection.cursor == line.hub.seq)
-            pipe.read()
-            frames = parse(bytes(got + pipe.got[behind:]))
-            seqs = [json.loads(payload)["seq"] for _, payload in frames]
-            assert seqs == list(range(1, line.hub.seq + 1))
-            await line.hub.close()
-
-    async def test_that_is_gone_is_found_by_the_transport(self) -> None:
-        ours, theirs = socket.socketpair()
-        theirs.close()
-        with ours:
-            line = await make_line()
-            _, pipe = line.connect(descriptor=ours.fileno())
-            await line.settle(1)
-            assert pipe.seqs() == [1]
-            await line.hub.close()
 
 
 def check(pipe: Pipe) -> None:

@@ -31,6 +31,7 @@ LAYERS = [
     {"runner"},
     {"supervision"},
     {"hub"},
+    {"fanout"},
     {"isolation", "remote", "executor_process", "connection"},
     {"snapshot"},
     {"executors", "tree", "process", "blocking", "orphans", "frames"},
