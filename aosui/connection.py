@@ -219,8 +219,11 @@ class Connection:
         """
         head = self._source.seq
         self.cursor = head if since is None else since
-        self._write_with_snapshot(welcome)
-        self._held += ((head, None),)
+        if self.cursor < head:
+            self._write_with_snapshot(welcome)
+            self._held += ((head, None),)
+        else:
+            self._write_with_snapshot(welcome, self._synced())
         self.pump()
 
     @property
@@ -342,10 +345,10 @@ class Connection:
         if not self.transport.is_closing():
             self.transport.write(data)
 
-    def _write_with_snapshot(self, before: bytes) -> None:
+    def _write_with_snapshot(self, before: bytes, after: bytes = b"") -> None:
         snapshot = self._source.snapshot_frame()
         self._snapshot_bytes = len(snapshot)
-        self._write(before + snapshot)
+        self._write(b"".join((before, snapshot, after)))
 
     def _check_buffer(self) -> None:
         """Drop who asks on and on and reads nothing: only events wait for the transport."""
@@ -357,8 +360,9 @@ class Connection:
     def _held_frame(self) -> bytes:
         (_, frame), *rest = self._held
         self._held = tuple(rest)
-        if frame is not None:
-            return frame
+        return self._synced() if frame is None else frame
+
+    def _synced(self) -> bytes:
         self.synced_at = asyncio.get_running_loop().time()
         return control("synced", self.project_id, seq=self.cursor)
 

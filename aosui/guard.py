@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection
 
@@ -80,7 +79,9 @@ class Guard:
         raise HostNotAllowed
 
     def _knows_host(self, request: web.Request, host: str) -> bool:
-        name, _, port = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "")
+        name, _, port = host.rpartition(":")
+        if not port.isdigit():
+            name, port = host, ""
         if host in self._hosts or name in self._hosts:
             return True
         if not self._standalone or name not in LOOPBACK:

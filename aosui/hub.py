@@ -367,9 +367,23 @@ class Hub:
         self._timer = None
         self._began_at = asyncio.get_running_loop().time()
         self._drain = asyncio.create_task(self._drain_outbox())
-        self._drain.add_done_callback(self._drained)
 
     async def _drain_outbox(self) -> None:
+        # What comes next is begun here, not in a callback: that would be a turn of the loop more.
+        try:
+            await self._drain_batch()
+        except Exception as error:
+            logger.exception(
+                "the drain died", code=AosuiError.code, project=self.project_id, exc_info=error
+            )
+            self._fail_commits()
+            self.close_connections(CloseCode.INTERNAL, InternalError())
+        finally:
+            self._drain = None
+        self._open_window()
+        self._start_drain()
+
+    async def _drain_batch(self) -> None:
         batch, self._outbox = self._batch(), None
         batch.after = self.next_seq - 1 - len(batch.entries)
         self._flight = batch
@@ -386,6 +400,15 @@ class Hub:
         if fan_out := self._fan_out:
             await fan_out.written()
             self._rest, fan_out.seconds = min(fan_out.seconds, MAX_REST_SECONDS), 0.0
+
+    def _open_window(self) -> None:
+        now = asyncio.get_running_loop().time()
+        window = min(
+            max((now - self._began_at) * WINDOW_SHARE, MIN_WINDOW_SECONDS), MAX_WINDOW_SECONDS
+        )
+        self._rested_at = now + self._rest
+        self._window_ends_at = max(self._rested_at, now + window)
+        self._rest = 0.0
 
     async def _append(self, batch: _Batch) -> None:
         delay = RETRY_SECONDS
@@ -416,24 +439,6 @@ class Hub:
                 if delay > RETRY_SECONDS:
                     logger.info("the log is back", project=self.project_id)
                 return
-
-    def _drained(self, task: asyncio.Task[None]) -> None:
-        self._drain = None
-        now = asyncio.get_running_loop().time()
-        window = min(
-            max((now - self._began_at) * WINDOW_SHARE, MIN_WINDOW_SECONDS), MAX_WINDOW_SECONDS
-        )
-        self._rested_at = now + self._rest
-        self._window_ends_at = max(self._rested_at, now + window)
-        self._rest = 0.0
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error(
-                "the drain died", code=AosuiError.code, project=self.project_id, exc_info=error
-            )
-            self._fail_commits()
-            self.close_connections(CloseCode.INTERNAL, InternalError())
-        if not task.cancelled():
-            self._start_drain()
 
     async def _start_over(self, conflict: LogConflict) -> None:
         logger.error(

@@ -86,21 +86,23 @@ class WebSocketDoor:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one client until its socket is closed."""
         limits = self._registry.limits
+        offered = offered_protocols(request)
         ws = web.WebSocketResponse(
-            protocols=[select_protocol(offered_protocols(request))],
+            protocols=[select_protocol(offered)],
             autoping=False,
             compress=False,
             max_msg_size=limits.frame_bytes + 1,
             timeout=CLOSE_SECONDS,
         )
-        if not ws.can_prepare(request):
-            raise UpgradeRequired
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except web.HTTPBadRequest:
+            raise UpgradeRequired from None
         transport = request.transport
         if transport is None:
             return ws
         try:
-            await self._serve(request, ws, transport)
+            await self._serve(request, ws, transport, offered)
         except AosuiError as error:
             await self._refuse(request, ws, transport, error)
         except Exception as error:
@@ -109,12 +111,16 @@ class WebSocketDoor:
         return ws
 
     async def _serve(
-        self, request: web.Request, ws: web.WebSocketResponse, transport: asyncio.WriteTransport
+        self,
+        request: web.Request,
+        ws: web.WebSocketResponse,
+        transport: asyncio.WriteTransport,
+        offered: list[str],
     ) -> None:
         registry = self._registry
         if registry.shutting_down:
             raise ShuttingDown
-        if SUBPROTOCOL not in offered_protocols(request):
+        if SUBPROTOCOL not in offered:
             raise UnsupportedVersion
         asked = request.query.get("projectId", "")
         project_id = asked if PROJECT_ID.fullmatch(asked) else None
