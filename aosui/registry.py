@@ -143,6 +143,7 @@ class ProjectRegistry:
         self._roots = tuple(Path(root).expanduser().resolve() for root in roots)
         self._on_change = on_change
         self._projects: dict[str, OpenProject] = {}
+        self._watched: dict[OpenProject, None] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._connection_count = 0
         self._sweeper: asyncio.TimerHandle | None = None
@@ -330,6 +331,7 @@ class ProjectRegistry:
                 if other.client_id == connection.client_id:
                     other.close(CloseCode.REPLACED)
         opened.hub.connect(connection)
+        self._watched[opened] = None
         self._connection_count += 1
         if self._sweeper is None:
             self._sweep()
@@ -339,16 +341,16 @@ class ProjectRegistry:
         if connection in opened.hub.connections:
             opened.hub.disconnect(connection)
             self._connection_count -= 1
-        if not self._connection_count and self._sweeper is not None:
+        if not opened.hub.connections:
+            self._watched.pop(opened, None)
+        if not self._watched and self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for opened in tuple(self._projects.values()):
-            if not opened.hub.connections:
-                continue
+        for opened in tuple(self._watched):
             dormant_before = self._dormant_before(opened, now)
             for connection in tuple(opened.hub.connections):
                 since = max(connection.last_request_at, connection.synced_at or now)

@@ -12,11 +12,13 @@ from benchmarks.client import Client, NotDelivered
 from benchmarks.peers import PEERS, REFERENCE, Peer, install
 from benchmarks.server import ServerFailed
 from benchmarks.tables import Figure, Found, Table, figure, interleaved
-from benchmarks.target import PeerUnderLoad, Product, Target, Work
+from benchmarks.target import Bare, PeerUnderLoad, Product, Target, Work
 
 __all__ = ["channel", "fairness", "fan_out", "latency", "peers"]
 
 LOGS = ("memory", "SQLite")
+BARE = {"bare asyncio": False, "bare asyncio, a thread on the way": True}
+"""The loop with nothing in it; whether each event goes to a thread and back, as to SQLite."""
 MODES = {"lone": "lone", "turn": "one a turn", "flood": "saturated"}
 
 
@@ -47,7 +49,7 @@ def measured(target: Callable[[], Target], works: Sequence[Work]) -> dict[str, f
 
 
 def fan_out(rounds: int, quick: bool) -> Found:
-    """One project's events to 1, 30 and 1,000 viewers, beside a bare C server."""
+    """One project's events to 1, 30 and 1,000 viewers, beside bare servers in C and Python."""
     viewers = (1, 3) if quick else (1, 30, 1000)
     cells = [(mode, count) for count in viewers for mode in MODES]
     targets: dict[str, Callable[[], Mapping[str, float]]] = {
@@ -59,6 +61,10 @@ def fan_out(rounds: int, quick: bool) -> Found:
     targets[REFERENCE.name] = partial(
         measured, partial(PeerUnderLoad, REFERENCE), [work(*cell, slow=True) for cell in cells]
     )
+    for name, thread in BARE.items():
+        targets[name] = partial(
+            measured, partial(Bare, thread=thread), [work(*cell, slow=True) for cell in cells]
+        )
     samples = interleaved(rounds, targets)
     found = Found()
     rows = []
@@ -200,8 +206,8 @@ def latency(rounds: int, quick: bool) -> Found:
     """From before `channel.output` to the viewer's read: lone, and under load."""
     count = 20 if quick else 200
 
-    def lone(log: str) -> dict[str, float]:
-        with Product(log) as server:
+    def lone(target: Callable[[], Target]) -> dict[str, float]:
+        with target() as server:
             server.measure(Work("lone", 1, 20, 10))
             got = server.measure(Work("lone", 1, count, 10)).got
             return {"p50": got.p50, "p99": got.p99}
@@ -219,22 +225,18 @@ def latency(rounds: int, quick: bool) -> Found:
             every = [client.got() for client in clients]
             return {name: max(getattr(got, name) for got in every) for name in ("p50", "p99")}
 
-    samples = interleaved(
-        rounds,
-        {
-            (kind, log): partial(measure, log)
-            for kind, measure in (("lone", lone), ("loaded", loaded))
-            for log in LOGS
-        },
-    )
-    titles = {"lone": "a lone event", "loaded": "4 projects × 500 events/s × 4 viewers"}
+    measures: dict[str, Callable[[], dict[str, float]]] = {}
+    for log in LOGS:
+        measures[f"a lone event, {log} log"] = partial(lone, partial(Product, log))
+    for name, thread in BARE.items():
+        measures[f"a lone event, {name}"] = partial(lone, partial(Bare, thread=thread))
+    measures[f"a lone event, {REFERENCE.name}"] = partial(lone, partial(PeerUnderLoad, REFERENCE))
+    for log in LOGS:
+        measures[f"4 projects × 500 events/s × 4 viewers, {log} log"] = partial(loaded, log)
     found = Found()
     rows = [
-        [
-            f"{titles[kind]}, {log} log",
-            *(found.add(f"{kind} {log}: {name}", values[name]).text(1000) for name in values),
-        ]
-        for (kind, log), values in samples.items()
+        [title, *(found.add(f"{title}: {name}", values[name]).text(1000) for name in values)]
+        for title, values in interleaved(rounds, measures).items()
     ]
     found.tables.append(Table("Latency in ms", ["", "p50", "p99"], rows))
     return found

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 from aosui import SqliteLog
 from benchmarks.client import Client
+from benchmarks.instructions import instructions
 from benchmarks.peers import PEERS, Peer, install
 from benchmarks.tables import Found, Table, interleaved
 from benchmarks.target import PeerUnderLoad, Product, Target, Work
@@ -63,6 +64,17 @@ def beside(rounds: int, quick: bool) -> Found:
             f" each, take {share.median:.2f} of a core, which is subtracted",
             ["", "alone", f"beside {idle:,} idle", "idle / alone", f"beside {busy:,} busy"],
             rows,
+        )
+    )
+    counts = {beside: instructions(beside, 20 if quick else 200, 10) for beside in (0, idle)}
+    found.tables.append(
+        Table(
+            "Instructions of Python a lone event, SQLite log, one viewer",
+            ["", "instructions"],
+            [
+                ["alone", found.add("instructions alone", [counts[0]]).text()],
+                [f"beside {idle:,} idle", found.add("instructions idle", [counts[idle]]).text()],
+            ],
         )
     )
     return found

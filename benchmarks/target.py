@@ -14,7 +14,7 @@ from benchmarks.client import Client, Dialect, Got
 from benchmarks.peers import Peer
 from benchmarks.server import Server
 
-__all__ = ["Measured", "PeerUnderLoad", "Product", "Target", "Work"]
+__all__ = ["Bare", "Measured", "PeerUnderLoad", "Product", "Target", "Work"]
 
 
 @frozen
@@ -96,6 +96,14 @@ class PeerUnderLoad(Target):
 
     def __init__(self, peer: Peer) -> None:
         super().__init__(Server(peer.command()), peer.dialect)
+
+
+class Bare(Target):
+    """asyncio with nothing in it, a thread on the way of each event or not."""
+
+    def __init__(self, *, thread: bool) -> None:
+        words = [sys.executable, "-m", "benchmarks.bare", *(["thread"] if thread else [])]
+        super().__init__(Server(words), Dialect())
 
 
 class Product(Target):

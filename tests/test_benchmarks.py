@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from benchmarks.client import Client, Dialect, NotDelivered
 from benchmarks.peers import REFERENCE
 from benchmarks.svg import bars, lines
 from benchmarks.tables import figure
-from benchmarks.target import PeerUnderLoad, Product, Work
+from benchmarks.target import Bare, PeerUnderLoad, Product, Target, Work
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,8 +55,16 @@ def test_every_viewer_gets_every_event(mode: str) -> None:
 
 
 @needs_gcc
-def test_the_reference_speaks_to_the_same_client() -> None:
-    with PeerUnderLoad(REFERENCE) as reference:
+@pytest.mark.parametrize(
+    "target",
+    [
+        partial(PeerUnderLoad, REFERENCE),
+        partial(Bare, thread=False),
+        partial(Bare, thread=True),
+    ],
+)
+def test_the_references_speak_to_the_same_client(target: Callable[[], Target]) -> None:
+    with target() as reference:
         assert reference.measure(Work("flood", 2, 100)).got.complete == 2
         assert reference.measure(Work("lone", 1, 3, 1)).got.p50 > 0
 
@@ -68,6 +78,17 @@ def test_what_is_missing_is_noticed() -> None:
             server.tell("flood 60 0")
             with pytest.raises(NotDelivered):
                 client.stop()
+
+
+def test_an_event_takes_as_many_instructions_beside_idle_projects() -> None:
+    # In a process of its own: who measures coverage traces in this one.
+    program = (
+        "from benchmarks.instructions import instructions as i; print(i(0, 40, 2), i(50, 40, 2))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    alone, beside = map(float, done.stdout.split())
+    assert alone > 1000
+    assert beside < alone * 1.05
 
 
 def test_a_figure_is_the_median_with_its_range() -> None:
