@@ -86,9 +86,8 @@ class WebSocketDoor:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one client until its socket is closed."""
         limits = self._registry.limits
-        offered = offered_protocols(request)
         ws = web.WebSocketResponse(
-            protocols=[select_protocol(offered)],
+            protocols=[select_protocol(offered_protocols(request))],
             autoping=False,
             compress=False,
             max_msg_size=limits.frame_bytes + 1,
@@ -102,7 +101,7 @@ class WebSocketDoor:
         if transport is None:
             return ws
         try:
-            await self._serve(request, ws, transport, offered)
+            await self._serve(request, ws, transport)
         except AosuiError as error:
             await self._refuse(request, ws, transport, error)
         except Exception as error:
@@ -111,16 +110,12 @@ class WebSocketDoor:
         return ws
 
     async def _serve(
-        self,
-        request: web.Request,
-        ws: web.WebSocketResponse,
-        transport: asyncio.WriteTransport,
-        offered: list[str],
+        self, request: web.Request, ws: web.WebSocketResponse, transport: asyncio.WriteTransport
     ) -> None:
         registry = self._registry
         if registry.shutting_down:
             raise ShuttingDown
-        if SUBPROTOCOL not in offered:
+        if SUBPROTOCOL not in offered_protocols(request):
             raise UnsupportedVersion
         asked = request.query.get("projectId", "")
         project_id = asked if PROJECT_ID.fullmatch(asked) else None
