@@ -72,7 +72,11 @@ class Counter:
 
 
 def instructions(idle: int, count: int, gap: int) -> float:
-    """Return the instructions of a lone event with one viewer beside `idle` idle projects."""
+    """
+    Return the instructions of a lone event with one viewer beside `idle` idle projects.
+
+    `count` events are said, `gap` ms apart: more than any window, or several share a batch.
+    """
     return asyncio.run(_measure(idle, count, gap))
 
 
