@@ -24,6 +24,8 @@ __all__ = ["Connection", "Laggards", "Ring", "Source", "Transport"]
 READ_EVENTS = 2000
 READ_BYTES = 256 * 1024
 LOG_RETRY_SECONDS = 0.25
+SLICE_SECONDS = 0.001
+"""How long whoever writes to many connections goes on without giving the loop a turn."""
 
 
 class Transport(Protocol):
@@ -97,8 +99,6 @@ class Laggards:
     """Connections that wait for their transports to drain: one ticker for all of them."""
 
     SECONDS = 0.01
-    SLICE_SECONDS = 0.001
-    """How long it goes on without giving the loop a turn."""
 
     def __init__(self) -> None:
         self._waiting: dict[Connection, None] = {}
@@ -132,7 +132,7 @@ class Laggards:
             if connection.drained(now):
                 self._waiting.pop(connection, None)
                 connection.pump()
-                if loop.time() - now > self.SLICE_SECONDS:
+                if loop.time() - now > SLICE_SECONDS:
                     pause = 0.0
                     break
         if self._waiting:
@@ -242,10 +242,16 @@ class Connection:
         self.pump()
         self._check_buffer()
 
+    def write(self, data: bytes | memoryview) -> None:
+        """Have the transport write, unless it is closing."""
+        self.ready = None
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
     def control(self, frame: bytes) -> None:
         """Write a control frame of WebSocket at once."""
         if not self.closing:
-            self._write(frame)
+            self.write(frame)
             self._check_buffer()
 
     def pump(self) -> None:
@@ -254,7 +260,7 @@ class Connection:
         self.ready = None
         while not self.closing and self._reading is None:
             while self._held and self._held[0][0] <= self.cursor:
-                self._write(self._held_frame())
+                self.write(self._held_frame())
             if self.cursor >= source.seq:
                 if not self.transport.get_write_buffer_size():
                     self.ready = self._descriptor
@@ -267,13 +273,8 @@ class Connection:
             if found is None or (self._held and self.cursor < self._held[0][0] < found[0]):
                 self._reading = asyncio.create_task(self._read())
                 return
-            self._write(found[1])
+            self.write(found[1])
             self.cursor = found[0]
-
-    def buffer(self, rest: memoryview) -> None:
-        """Have the transport write what the socket did not take."""
-        self.ready = None
-        self.transport.write(rest)
 
     def heard(self) -> None:
         """Note that something came in."""
@@ -291,7 +292,7 @@ class Connection:
                 logger.info("viewer is gone", project=self.project_id, connection=self.id)
                 self.abort()
         elif now - self._alive_at >= self._limits.ping_seconds:
-            self._write(PING)
+            self.write(PING)
             self._ping_at = now
             self._buffered = self.transport.get_write_buffer_size()
 
@@ -313,7 +314,7 @@ class Connection:
         if not self.closing:
             if error is not None:
                 fatal = control("error", self.project_id, error=error_info(error), fatal=True)
-                self._write(fatal)
+                self.write(fatal)
             self._stop()
             self._on_close(code)
 
@@ -340,15 +341,10 @@ class Connection:
             self._ping_at = None
         self._buffered = buffered
 
-    def _write(self, data: bytes) -> None:
-        self.ready = None
-        if not self.transport.is_closing():
-            self.transport.write(data)
-
     def _write_with_snapshot(self, before: bytes, after: bytes = b"") -> None:
         snapshot = self._source.snapshot_frame()
         self._snapshot_bytes = len(snapshot)
-        self._write(b"".join((before, snapshot, after)))
+        self.write(b"".join((before, snapshot, after)))
 
     def _check_buffer(self) -> None:
         """Drop who asks on and on and reads nothing: only events wait for the transport."""
@@ -391,7 +387,7 @@ class Connection:
             self.close(CloseCode.INTERNAL, InternalError())
         else:
             if not self.closing and entries:
-                self._write(join_frames(entries))
+                self.write(join_frames(entries))
                 self.cursor += len(entries)
         self._reading = None
         self.pump()

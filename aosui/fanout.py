@@ -13,27 +13,20 @@ import time
 from collections.abc import Iterator
 
 from aosui._logging import logger
-from aosui.connection import Connection, Ring
+from aosui.connection import SLICE_SECONDS, Connection, Ring
 
 __all__ = ["FanOut"]
 
-SLICE_SECONDS = 0.001
-"""How long a fan-out goes on without giving the loop a turn."""
-
 
 class FanOut:
-    """
-    The connections of one project, the ring of its last flushes, and the sweep over them.
+    """The connections of one project, the ring of its last flushes, and the sweep over them."""
 
-    `seconds` is how long the sweeps took since it was last set.
-    """
-
-    __slots__ = ("_again", "_flush", "_left", "_swept", "connections", "ring", "seconds")
+    __slots__ = ("_again", "_flush", "_left", "_seconds", "_swept", "connections", "ring")
 
     def __init__(self, ring_bytes: int) -> None:
         self.connections: dict[Connection, None] = {}
         self.ring = Ring(ring_bytes)
-        self.seconds = 0.0
+        self._seconds = 0.0
         self._flush = (0, 0, b"")
         self._left: Iterator[Connection] | None = None
         self._swept: asyncio.Future[None] | None = None
@@ -48,11 +41,17 @@ class FanOut:
         else:
             self._again = True
 
-    async def written(self) -> None:
-        """Wait until the sweep is over; one may wait."""
+    async def written(self) -> float:
+        """
+        Wait until the sweep is over; one may wait.
+
+        Returns how many seconds the sweeps took since the last call.
+        """
         if self._left is not None:
             self._swept = asyncio.get_running_loop().create_future()
             await self._swept
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
     def _sweep(self) -> None:
         self._left = iter(tuple(self.connections))
@@ -83,17 +82,17 @@ class FanOut:
                         written = 0  # it has no room, or is gone: the transport finds out
                     connection.cursor = end
                     if written < size:
-                        connection.buffer(memoryview(data)[written:])
+                        connection.write(memoryview(data)[written:])
             except Exception:
                 logger.exception(
                     "a connection failed", code="internal", project=connection.project_id
                 )
                 connection.abort()
             if clock() > until:
-                self.seconds += clock() - began
+                self._seconds += clock() - began
                 asyncio.get_running_loop().call_soon(self._write_slice)
                 return
-        self.seconds += clock() - began
+        self._seconds += clock() - began
         self._left = None
         if self._again:
             self._again = False

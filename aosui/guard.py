@@ -80,7 +80,7 @@ class Guard:
 
     def _knows_host(self, request: web.Request, host: str) -> bool:
         name, _, port = host.rpartition(":")
-        if not port.isdigit():
+        if not port.isdecimal():
             name, port = host, ""
         if host in self._hosts or name in self._hosts:
             return True

@@ -69,7 +69,6 @@ class Hub:
         "_log",
         "_name",
         "_outbox",
-        "_rest",
         "_rested_at",
         "_root",
         "_snapshot",
@@ -108,7 +107,6 @@ class Hub:
         self._window_ends_at = 0.0
         self._wait_for_room: tuple[asyncio.Future[None], ...] = ()
         self._commits: list[tuple[int, int, asyncio.Future[None]]] | None = None
-        self._rest = 0.0
         self._frame: bytes | None = None
         self._closed = False
 
@@ -370,8 +368,9 @@ class Hub:
 
     async def _drain_outbox(self) -> None:
         # What comes next is begun here, not in a callback: that would be a turn of the loop more.
+        seconds = 0.0
         try:
-            await self._drain_batch()
+            seconds = await self._drain_batch()
         except Exception as error:
             logger.exception(
                 "the drain died", code=AosuiError.code, project=self.project_id, exc_info=error
@@ -380,10 +379,11 @@ class Hub:
             self.close_connections(CloseCode.INTERNAL, InternalError())
         finally:
             self._drain = None
-        self._open_window()
+        self._open_window(seconds)
         self._start_drain()
 
-    async def _drain_batch(self) -> None:
+    async def _drain_batch(self) -> float:
+        """Have a batch stored and written; return how many seconds of fan-out that took."""
         batch, self._outbox = self._batch(), None
         batch.after = self.next_seq - 1 - len(batch.entries)
         self._flight = batch
@@ -397,18 +397,15 @@ class Hub:
         except LogConflict as conflict:
             await self._start_over(conflict)
         self._flight = None
-        if fan_out := self._fan_out:
-            await fan_out.written()
-            self._rest, fan_out.seconds = min(fan_out.seconds, MAX_REST_SECONDS), 0.0
+        return await self._fan_out.written() if self._fan_out is not None else 0.0
 
-    def _open_window(self) -> None:
+    def _open_window(self, fan_out_seconds: float) -> None:
         now = asyncio.get_running_loop().time()
         window = min(
             max((now - self._began_at) * WINDOW_SHARE, MIN_WINDOW_SECONDS), MAX_WINDOW_SECONDS
         )
-        self._rested_at = now + self._rest
+        self._rested_at = now + min(fan_out_seconds, MAX_REST_SECONDS)
         self._window_ends_at = max(self._rested_at, now + window)
-        self._rest = 0.0
 
     async def _append(self, batch: _Batch) -> None:
         delay = RETRY_SECONDS

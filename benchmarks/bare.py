@@ -14,6 +14,9 @@ import threading
 import time
 from queue import SimpleQueue
 
+from benchmarks.orders import orders
+from benchmarks.peers.servers.speaker import announce
+
 REPLY = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 EVENT = (
     b'{"type":"run.output","runId":"0123456789abcdef0123","projectId":"bench-012345","seq":%d,'
@@ -62,13 +65,10 @@ async def main(*, thread: bool) -> None:
     loop = asyncio.get_running_loop()
     transports: dict[asyncio.WriteTransport, None] = {}
     server = await loop.create_server(lambda: Viewer(transports), "127.0.0.1", 0, backlog=4096)
-    print("port", server.sockets[0].getsockname()[1], flush=True)
-    lines = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    announce(server.sockets[0].getsockname()[1])
     elsewhere = Elsewhere() if thread else None
     seq = 0
-    while line := await lines.readline():
-        mode, count, gap = line.decode().split()
+    async for mode, count, gap in orders():
         for _ in range(int(count)):
             if mode == "lone":
                 await asyncio.sleep(int(gap) / 1000)

@@ -17,8 +17,11 @@ from benchmarks.target import Bare, PeerUnderLoad, Product, Target, Work
 __all__ = ["channel", "fairness", "fan_out", "latency", "peers"]
 
 LOGS = ("memory", "SQLite")
-BARE = {"bare asyncio": False, "bare asyncio, a thread on the way": True}
-"""The loop with nothing in it; whether each event goes to a thread and back, as to SQLite."""
+REFERENCES: dict[str, Callable[[], Target]] = {
+    REFERENCE.name: partial(PeerUnderLoad, REFERENCE),
+    **{name: partial(Bare, thread=thread) for thread, name in Bare.NAMES.items()},
+}
+"""Servers with nothing in them: in C, and in Python without and with a thread, as SQLite needs."""
 MODES = {"lone": "lone", "turn": "one a turn", "flood": "saturated"}
 
 
@@ -58,13 +61,8 @@ def fan_out(rounds: int, quick: bool) -> Found:
         )
         for log in LOGS
     }
-    targets[REFERENCE.name] = partial(
-        measured, partial(PeerUnderLoad, REFERENCE), [work(*cell, slow=True) for cell in cells]
-    )
-    for name, thread in BARE.items():
-        targets[name] = partial(
-            measured, partial(Bare, thread=thread), [work(*cell, slow=True) for cell in cells]
-        )
+    for name, target in REFERENCES.items():
+        targets[name] = partial(measured, target, [work(*cell, slow=True) for cell in cells])
     samples = interleaved(rounds, targets)
     found = Found()
     rows = []
@@ -228,9 +226,8 @@ def latency(rounds: int, quick: bool) -> Found:
     measures: dict[str, Callable[[], dict[str, float]]] = {}
     for log in LOGS:
         measures[f"a lone event, {log} log"] = partial(lone, partial(Product, log))
-    for name, thread in BARE.items():
-        measures[f"a lone event, {name}"] = partial(lone, partial(Bare, thread=thread))
-    measures[f"a lone event, {REFERENCE.name}"] = partial(lone, partial(PeerUnderLoad, REFERENCE))
+    for name, target in REFERENCES.items():
+        measures[f"a lone event, {name}"] = partial(lone, target)
     for log in LOGS:
         measures[f"4 projects × 500 events/s × 4 viewers, {log} log"] = partial(loaded, log)
     found = Found()

@@ -9,14 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.machine import HERE
+from benchmarks.peers import REFERENCE
 from benchmarks.svg import bars, lines
 from benchmarks.tables import Table
+from benchmarks.target import Bare
 
 __all__ = ["update"]
 
 DOCS = HERE.parent / "docs"
 PICTURES = DOCS / "performance"
 OURS = ("aosui, memory log", "aosui, SQLite log")
+DRAWN = (OURS[1], REFERENCE.name, Bare.NAMES[False])
+"""Who has a line in the plot of the fan-out."""
 
 
 def update(results: Mapping[str, Any]) -> None:
@@ -96,7 +100,7 @@ def _draw(kept: Mapping[str, Any]) -> None:
         for name, values in samples.items():
             server, _, cell = name.partition(": ")
             mode, viewers = cell.split()
-            if mode in ("lone", "flood") and server in (OURS[1], "C `write(fd)`", "bare asyncio"):
+            if mode in ("lone", "flood") and server in DRAWN:
                 key = f"{server.replace('`', '')}, {mode}"
                 series.setdefault(key, []).append((int(viewers), statistics.median(values)))
         picture = lines("What a delivery costs, by viewers", "viewers", "µs of CPU", series)

@@ -40,6 +40,7 @@ from aosui import (
     create_app,
     get_registry,
 )
+from benchmarks.orders import orders
 
 LINE = "x" * 119 + "\n"
 PROJECTS = 4
@@ -117,12 +118,7 @@ class Benched:
         self._first = projects[0]
         print("port", runner.addresses[0][1], flush=True)
         print("projects", *projects, flush=True)
-        lines = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
-        )
-        while line := await lines.readline():
-            words = line.decode().split()
+        async for words in orders():
             print("done", *await self._do(*words), flush=True)
 
     async def _do(self, verb: str, *more: str) -> Sequence[str]:

@@ -66,7 +66,7 @@ def beside(rounds: int, quick: bool) -> Found:
             rows,
         )
     )
-    counts = {beside: instructions(beside, 20 if quick else 200, 10) for beside in (0, idle)}
+    counts = {others: instructions(others, 20 if quick else 200, 10) for others in (0, idle)}
     found.tables.append(
         Table(
             "Instructions of Python a lone event, SQLite log, one viewer",

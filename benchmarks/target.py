@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from attrs import evolve, frozen
 
@@ -100,6 +100,8 @@ class PeerUnderLoad(Target):
 
 class Bare(Target):
     """asyncio with nothing in it, a thread on the way of each event or not."""
+
+    NAMES: Final = {False: "bare asyncio", True: "bare asyncio, a thread on the way"}
 
     def __init__(self, *, thread: bool) -> None:
         words = [sys.executable, "-m", "benchmarks.bare", *(["thread"] if thread else [])]

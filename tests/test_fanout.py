@@ -12,8 +12,8 @@ import pytest
 from attrs import Factory, define
 
 from aosui import Limits
-from aosui.connection import Connection, Laggards
-from aosui.fanout import SLICE_SECONDS, FanOut
+from aosui.connection import SLICE_SECONDS, Connection, Laggards
+from aosui.fanout import FanOut
 from aosui.frames import control, join_frames
 from aosui.protocol import CloseCode
 
@@ -72,12 +72,16 @@ class Watched:
         raise AssertionError("nobody falls behind")
 
 
+def crowd() -> tuple[Watched, list[Connection], list[Slow]]:
+    """Have thirty watch, each for a slice of time."""
+    watched = Watched()
+    pipes = [Slow() for _ in range(30)]
+    return watched, [watched.watch(pipe) for pipe in pipes], pipes
+
+
 class TestSlices:
     async def test_others_have_a_turn_before_all_are_written_to(self) -> None:
-        watched = Watched()
-        pipes = [Slow() for _ in range(30)]
-        for pipe in pipes:
-            watched.watch(pipe)
+        watched, _, pipes = crowd()
         watched.say()
         reached: list[int] = []
         while len(set(map(len, map(Pipe.seqs, pipes)))) > 1:
@@ -85,13 +89,10 @@ class TestSlices:
             await asyncio.sleep(0)
         assert len(reached) >= 3
         assert [pipe.seqs() for pipe in pipes] == [[1]] * 30
-        assert watched.fan_out.seconds >= 30 * SLICE_SECONDS
+        assert await watched.fan_out.written() >= 30 * SLICE_SECONDS
 
     async def test_who_waits_goes_on_when_the_last_one_has_it(self) -> None:
-        watched = Watched()
-        pipes = [Slow() for _ in range(30)]
-        for pipe in pipes:
-            watched.watch(pipe)
+        watched, _, pipes = crowd()
         watched.say()
         assert not pipes[-1].seqs()
         await watched.fan_out.written()
@@ -99,28 +100,21 @@ class TestSlices:
         await watched.fan_out.written()
 
     async def test_what_is_said_meanwhile_reaches_all_in_order(self) -> None:
-        watched = Watched()
-        pipes = [Slow() for _ in range(30)]
-        for pipe in pipes:
-            watched.watch(pipe)
+        watched, _, pipes = crowd()
         for _ in range(3):
             watched.say()
         await watched.fan_out.written()
         assert [pipe.seqs() for pipe in pipes] == [[1, 2, 3]] * 30
 
     async def test_who_leaves_meanwhile_gets_no_more(self) -> None:
-        watched = Watched()
-        pipes = [Slow() for _ in range(30)]
-        last = [watched.watch(pipe) for pipe in pipes][-1]
+        watched, (*_, last), pipes = crowd()
         watched.say()
         last.release()
         await watched.fan_out.written()
         assert [len(pipe.seqs()) for pipe in pipes] == [1] * 29 + [0]
 
     async def test_who_pumps_meanwhile_gets_nothing_twice(self) -> None:
-        watched = Watched()
-        pipes = [Slow() for _ in range(30)]
-        last = [watched.watch(pipe) for pipe in pipes][-1]
+        watched, (*_, last), pipes = crowd()
         watched.say()
         last.send(control("reply", "p"))
         await watched.fan_out.written()

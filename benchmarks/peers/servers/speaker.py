@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+
+from benchmarks.orders import orders
 
 __all__ = ["announce", "obey", "say"]
 
@@ -41,12 +42,7 @@ def announce(port: int, pid: int | None = None) -> None:
 
 async def obey(publish: Callable[[dict[str, Any]], Awaitable[object]]) -> None:
     """Publish what the lines from stdin ask for: `MODE COUNT GAP`, GAP in ms."""
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
-    )
-    while line := await lines.readline():
-        mode, count, gap = line.decode().split()
+    async for mode, count, gap in orders():
         for number in range(1, int(count) + 1):
             if mode == "lone":
                 await asyncio.sleep(int(gap) / 1000)
